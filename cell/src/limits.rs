@@ -81,6 +81,7 @@ pub const DEADLINE_GRACE_MS: u64 = 1_000;
 /// Most events in one page of history.
 pub const EVENTS_PAGE_MAX: u32 = 1_000;
 
-const _: () = assert!(BATCH_BYTES_TARGET + RECORD_BYTES_MAX < STORE_TRANSACTION_BYTES_MAX / 2);
+// A batch is sized before the last record joins it, and keys, heads and checks come on top.
+const _: () = assert!(BATCH_BYTES_TARGET + 2 * RECORD_BYTES_MAX < STORE_TRANSACTION_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(DELIVERY_BACKOFF_MS_MIN < DELIVERY_BACKOFF_MS_MAX);
