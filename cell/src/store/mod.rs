@@ -12,6 +12,11 @@
 //! What it does not do: retry, cache, chunk, or know what a key means. Keys are in [`key`], long
 //! values in [`chunk`].
 
+pub mod chunk;
+pub mod key;
+pub mod record;
+pub mod tail;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
