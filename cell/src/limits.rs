@@ -34,12 +34,32 @@ pub const ACTOR_TIMERS_MAX: usize = 64;
 pub const MESSAGE_HOPS_MAX: u32 = 64;
 /// Most messages of one bucket without an acknowledgement; then its commands wait or are refused.
 pub const OUTBOX_MESSAGES_MAX: usize = 10_000;
+/// Most bytes of payload of one actor's pending timers: its row stays one value of the store.
+pub const ACTOR_TIMER_BYTES_MAX: usize = 32_768;
 /// Deliveries of one message, timer or refusal before it goes to dead letters.
 pub const DELIVERY_ATTEMPTS_MAX: u32 = 8;
 /// First pause before a delivery is tried again, in milliseconds; doubles up to the next.
 pub const DELIVERY_BACKOFF_MS_MIN: u64 = 50;
 /// Longest pause between deliveries, in milliseconds.
 pub const DELIVERY_BACKOFF_MS_MAX: u64 = 10_000;
+
+/// A message without an answer is sent again after this time, in milliseconds.
+pub const DELIVERY_RESEND_MS: u64 = 10_000;
+/// When to try again while the store cannot be used, in milliseconds.
+pub const STORE_RETRY_MS: u64 = 500;
+/// How often a lane looks for old checkpoints and idle actors, in milliseconds.
+pub const LANE_SWEEP_MS: u64 = 250;
+
+/// Actors looked at in one search for idle ones.
+pub const SWEEP_ACTORS_MAX: usize = 5_000;
+/// Resident states a new behavior version is tried on before it is accepted, per lane.
+pub const PREPARE_STATES_MAX: usize = 1_000;
+/// What a live state is taken to need, in bytes.
+pub const HOT_ACTOR_BYTES: usize = 2_500;
+/// What an actor in memory needs beside its state, in bytes.
+pub const ACTOR_OVERHEAD_BYTES: usize = 300;
+/// Growth of the script engine's heap that makes a collection of cycles worth its pause, in bytes.
+pub const COLLECT_HEAP_BYTES: usize = 32 << 20;
 
 /// Client command ids an actor remembers: at least this many of its latest, within the next.
 pub const COMMAND_IDS_REMEMBERED: usize = 64;
@@ -50,6 +70,8 @@ pub const COMMAND_IDS_REMEMBERED_MS: u64 = 600_000;
 pub const CHECKPOINT_TAIL_RECORDS: u64 = 512;
 /// Bytes of records a bucket may have after its checkpoint before the next one is due.
 pub const CHECKPOINT_TAIL_BYTES: u64 = 4_000_000;
+/// A bucket with this many bytes after its checkpoint takes no further work until it has caught up.
+pub const CHECKPOINT_TAIL_BYTES_MAX: u64 = 6_000_000;
 /// Records older than this make a checkpoint due, in milliseconds.
 pub const CHECKPOINT_AGE_MS: u64 = 2_000;
 /// Timers due within this time are kept in memory, in milliseconds.

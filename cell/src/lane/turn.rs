@@ -1,0 +1,641 @@
+//! A turn: one piece of work runs on one actor, on its speculative state.
+//!
+//! Whatever a turn does ends in one of four ways: a record joins the batch; an answer is held until
+//! what it rests on is durable; an answer that rests on nothing is given at once; or the work waits
+//! and comes again.
+
+use std::sync::Arc;
+
+use corallite_proto::store as rec;
+use corallite_proto::store::record::Cause;
+use prost::Message;
+use rand::Rng;
+
+use super::actor::{ActorIx, Residence, Speculation};
+use super::batch::Entry;
+use super::input::{CommandInput, Delivery, DeliveryOutcome};
+use super::work::{Refusal, TimerFire, Work, WorkKind};
+use super::{Lane, Reply, unknown_command};
+use crate::behavior::{
+    Call, CallContext, CallError, Engine, NewEvent, NewMessage, ScriptError, TimerChange, Turn,
+};
+use crate::ids::{ActorKey, Offset, Position, Seq, TypeId};
+use crate::limits;
+use crate::outcome::{Class, Failure, Outcome};
+use crate::request::Applied;
+use crate::store::record;
+
+/// What became of an internal turn that did not apply.
+enum Internal {
+    /// The behavior, or the lane on its behalf, said no: recorded.
+    Refused { code: String, message: String },
+    /// It failed; another try may succeed.
+    Failed { code: &'static str, message: String },
+}
+
+/// What an internal turn is about.
+struct InternalCall {
+    command: Arc<str>,
+    payload: bytes::Bytes,
+    hops: u32,
+    cause: Cause,
+    acks: Vec<rec::Ack>,
+}
+
+impl<E: Engine> Lane<E> {
+    /// Runs the actor's work until there is none, no room, or it must be loaded.
+    pub(super) fn pump(&mut self, ix: ActorIx) {
+        while let Some(actor) = self.actors.get(ix) {
+            if actor.mailbox.is_empty() {
+                break;
+            }
+            if !self.has_room(ix) {
+                self.wait_for_room(ix);
+                return;
+            }
+            if !self.is_ready(ix) {
+                self.load(ix);
+                return;
+            }
+            if let Some(work) = self.actors[ix].mailbox.pop_front() {
+                self.queued_commands = self.queued_commands.saturating_sub(1);
+                self.actors[ix].touched_ms = self.now_ms;
+                self.run(ix, work);
+            }
+        }
+        self.forget_if_blank(ix);
+    }
+
+    /// Lets actors that waited for room go on, in the order they came.
+    pub(super) fn pump_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(ix) = self.ready.pop_front() else { break };
+            if let Some(actor) = self.actors.get(ix).filter(|a| a.queued) {
+                let _ = actor;
+                self.actors[ix].queued = false;
+                self.pump(ix);
+            }
+            if self.batch.entries.len() >= self.batch_records_max {
+                break;
+            }
+        }
+    }
+
+    fn wait_for_room(&mut self, ix: ActorIx) {
+        if !self.actors[ix].queued {
+            self.actors[ix].queued = true;
+            self.ready.push_back(ix);
+        }
+    }
+
+    fn has_room(&self, ix: ActorIx) -> bool {
+        let bucket = self.buckets.get(&self.actors[ix].bucket);
+        let tail = bucket.map_or(0, |b| b.derived.dirty.bytes);
+        self.batch.entries.len() < self.batch_records_max
+            && self.batch.bytes < limits::BATCH_BYTES_TARGET
+            && tail < limits::CHECKPOINT_TAIL_BYTES_MAX
+    }
+
+    fn is_ready(&self, ix: ActorIx) -> bool {
+        let actor = &self.actors[ix];
+        match actor.view() {
+            Some(row) => row.absent || !matches!(actor.state, Residence::None),
+            None => false,
+        }
+    }
+
+    fn run(&mut self, ix: ActorIx, work: Work) {
+        match &work.kind {
+            WorkKind::Command(command) => {
+                let command = command.clone();
+                self.run_command(ix, work, &command);
+            }
+            WorkKind::Read(read) => {
+                let read = read.clone();
+                self.run_read(ix, work, &read);
+            }
+            WorkKind::Message(delivery) => {
+                let delivery = delivery.clone();
+                self.run_message(ix, work, &delivery);
+            }
+            WorkKind::Timer(fire) => {
+                let fire = fire.clone();
+                self.run_timer(ix, work, &fire);
+            }
+            WorkKind::Refusal(refusal) => {
+                let refusal = refusal.clone();
+                self.run_refusal(ix, work, &refusal);
+            }
+        }
+    }
+
+    fn run_command(&mut self, ix: ActorIx, work: Work, command: &CommandInput) {
+        if self.now_ms > command.deadline_ms {
+            let failure = late("the deadline passed before the command's turn");
+            return self.reply(command.token, Reply::Command(Err(failure)));
+        }
+        if let Some(offset) = self.applied_before(ix, command) {
+            return self.repeat(ix, work, offset, command);
+        }
+        if let Err(failure) = self.check_room_to_tell(ix) {
+            return self.reply(command.token, Reply::Command(Err(failure)));
+        }
+        match self.call(ix, &command.name, false, &command.payload, command.claims.as_deref()) {
+            Ok((turn, now_ms)) => self.apply_command(ix, work, command, turn, now_ms),
+            Err(error) => self.fail_command(ix, work, command, error),
+        }
+    }
+
+    fn applied_before(&self, ix: ActorIx, command: &CommandInput) -> Option<u64> {
+        self.actors[ix].view()?.remembered_offset(super::row::hash_command_id(&command.id))
+    }
+
+    fn check_room_to_tell(&self, ix: ActorIx) -> Result<(), Failure> {
+        let bucket = self.actors[ix].bucket;
+        let waiting = self.buckets.get(&bucket).map_or(0, |b| b.derived.outbox.len());
+        if waiting < limits::OUTBOX_MESSAGES_MAX {
+            return Ok(());
+        }
+        Err(Failure::overloaded(format!(
+            "{waiting} messages of bucket {} wait for their targets; at most {} may",
+            bucket.0,
+            limits::OUTBOX_MESSAGES_MAX
+        )))
+    }
+
+    fn apply_command(
+        &mut self,
+        ix: ActorIx,
+        work: Work,
+        command: &CommandInput,
+        turn: Turn<E::State>,
+        now_ms: u64,
+    ) {
+        let cause = Cause::Client(rec::ClientCause {
+            id: command.id.to_string(),
+            payload_hash: payload_hash(&command.name, &command.payload),
+        });
+        let reply = turn.reply.clone();
+        let names = turn.events.iter().map(|event| event.name.clone()).collect();
+        let record = match self.record_of(ix, &command.name, cause, &turn, now_ms, 0) {
+            Ok(record) => record,
+            Err(failure) => return self.reply(command.token, Reply::Command(Err(failure))),
+        };
+        let bucket = self.actors[ix].bucket;
+        let applied = Applied {
+            reply,
+            seq: Seq(record.seq),
+            position: Position { bucket, offset: Offset(0) },
+            events: names,
+            event: None,
+        };
+        self.append(ix, work, record, Some(applied), Some(turn.state));
+    }
+
+    fn fail_command(&mut self, ix: ActorIx, work: Work, command: &CommandInput, error: CallError) {
+        let failure = match error {
+            CallError::Rejected { code, message } => Failure::refused(&code, message),
+            CallError::Unknown => {
+                let kind = self.type_state(command.key.type_id);
+                unknown_command(kind, &command.name)
+            }
+            CallError::BadPayload(message) => Failure::malformed("BadPayload", message),
+            CallError::Script(error) => script_failure(&error),
+        };
+        self.hold(ix, work, Reply::Command(Err(failure)), true);
+    }
+
+    fn run_message(&mut self, ix: ActorIx, work: Work, delivery: &Delivery) {
+        let source = (delivery.source_bucket.0, delivery.offset, delivery.n);
+        let bucket = self.actors[ix].bucket;
+        let Some(owned) = self.buckets.get(&bucket) else { return };
+        if let Some(known) = owned.derived.outcome(source.0, source.1, source.2) {
+            let outcome = super::message::outcome_of(known);
+            return self.answer(delivery, outcome);
+        }
+        if owned.speculative_inbox.contains(&source) {
+            return;
+        }
+        let message = &delivery.message;
+        let cause = rec::MessageCause {
+            bucket: source.0,
+            offset: source.1,
+            n: source.2,
+            source: Some(delivery.source.clone()),
+            hops: message.hops,
+            payload: bytes::Bytes::new(),
+        };
+        let call = InternalCall {
+            command: message.command.as_str().into(),
+            payload: message.payload.clone(),
+            hops: message.hops,
+            cause: Cause::Message(cause),
+            acks: Vec::new(),
+        };
+        let dead_letter = message.on_refused.is_empty();
+        match self.run_internal(ix, &work, &call) {
+            Ok(()) => {}
+            Err(Internal::Refused { code, message }) => {
+                self.append_refused(ix, work, call, rec::Refused { code, message, dead_letter });
+            }
+            Err(Internal::Failed { code, message }) if delivery.last => {
+                self.append_dead(ix, work, call, code, message, delivery.attempt + 1);
+            }
+            Err(Internal::Failed { .. }) => self.answer(delivery, DeliveryOutcome::Failed),
+        }
+    }
+
+    fn run_timer(&mut self, ix: ActorIx, work: Work, fire: &TimerFire) {
+        let timer = self.actors[ix].view().and_then(|row| row.timer(&fire.name));
+        let Some(timer) = timer.filter(|t| t.generation == fire.generation).cloned() else { return };
+        let call = InternalCall {
+            command: timer.command.as_str().into(),
+            payload: timer.payload.clone(),
+            hops: 0,
+            cause: Cause::Timer(rec::TimerCause {
+                name: timer.name,
+                generation: timer.generation,
+                payload: bytes::Bytes::new(),
+            }),
+            acks: Vec::new(),
+        };
+        match self.run_internal(ix, &work, &call) {
+            Ok(()) => {}
+            Err(Internal::Refused { code, message }) => {
+                self.append_refused(ix, work, call, rec::Refused { code, message, dead_letter: true });
+            }
+            Err(Internal::Failed { code, message }) => {
+                self.retry_or_bury(ix, work, call, code, message, fire.attempts);
+            }
+        }
+    }
+
+    fn run_refusal(&mut self, ix: ActorIx, work: Work, refusal: &Refusal) {
+        let bucket = self.actors[ix].bucket;
+        let open = self.buckets.get(&bucket).is_some_and(|b| {
+            b.derived.outbox.contains_key(&(refusal.offset, refusal.n))
+        });
+        if !open {
+            return;
+        }
+        let call = InternalCall {
+            command: refusal.command.clone(),
+            payload: refusal.payload.clone(),
+            hops: refusal.hops,
+            cause: Cause::Refusal(rec::RefusalCause {
+                offset: refusal.offset,
+                n: refusal.n,
+                hops: refusal.hops,
+                payload: bytes::Bytes::new(),
+            }),
+            acks: vec![rec::Ack { offset: refusal.offset, n: refusal.n }],
+        };
+        match self.run_internal(ix, &work, &call) {
+            Ok(()) => {}
+            Err(Internal::Refused { code, message }) => {
+                self.append_refused(ix, work, call, rec::Refused { code, message, dead_letter: true });
+            }
+            Err(Internal::Failed { code, message }) => {
+                self.retry_or_bury(ix, work, call, code, message, refusal.attempts);
+            }
+        }
+    }
+
+    fn retry_or_bury(
+        &mut self,
+        ix: ActorIx,
+        work: Work,
+        call: InternalCall,
+        code: &'static str,
+        message: String,
+        attempts: u32,
+    ) {
+        if attempts + 1 >= limits::DELIVERY_ATTEMPTS_MAX {
+            self.append_dead(ix, work, call, code, message, attempts + 1);
+        } else {
+            self.retry_later(ix, work, attempts);
+        }
+    }
+
+    /// Runs an internal command; on success its record has joined the batch.
+    fn run_internal(&mut self, ix: ActorIx, work: &Work, call: &InternalCall) -> Result<(), Internal> {
+        if call.hops > limits::MESSAGE_HOPS_MAX {
+            return Err(Internal::Refused {
+                code: "TooManyHops".into(),
+                message: format!("more than {} messages caused one another", limits::MESSAGE_HOPS_MAX),
+            });
+        }
+        if self.check_room_to_tell(ix).is_err() {
+            return Err(Internal::Failed { code: "Overloaded", message: "the outbox is full".into() });
+        }
+        let (turn, now_ms) =
+            self.call(ix, &call.command, true, &call.payload, None).map_err(|error| match error {
+                CallError::Rejected { code, message } => Internal::Refused { code, message },
+                CallError::Unknown => Internal::Refused {
+                    code: "UnknownCommand".into(),
+                    message: format!("the behavior has no command {}", call.command),
+                },
+                CallError::BadPayload(message) => Internal::Refused { code: "BadPayload".into(), message },
+                CallError::Script(error) => {
+                    Internal::Failed { code: script_code(&error), message: error.to_string() }
+                }
+            })?;
+        let mut record = self
+            .record_of(ix, &call.command, call.cause.clone(), &turn, now_ms, call.hops)
+            .map_err(|failure| Internal::Refused { code: failure.code, message: failure.message })?;
+        record.acks.clone_from(&call.acks);
+        self.append(ix, work.clone(), record, None, Some(turn.state));
+        Ok(())
+    }
+
+    /// Calls the behavior on the actor's live state; gives the turn and the time it ran at.
+    fn call(
+        &mut self,
+        ix: ActorIx,
+        command: &str,
+        internal: bool,
+        payload: &[u8],
+        claims: Option<&[u8]>,
+    ) -> Result<(Turn<E::State>, u64), CallError> {
+        self.make_hot(ix).map_err(CallError::Script)?;
+        let seed = self.rng.next_u64();
+        let actor = &self.actors[ix];
+        let Residence::Hot(state, _) = &actor.state else { return Err(CallError::Unknown) };
+        let now_ms = self.time_in(actor.bucket);
+        let version = self.types[actor.key.type_id.0 as usize].source.key;
+        let context = CallContext { id: &actor.key.id, now_ms, seed, claims };
+        let call = Call { command, internal, payload, context };
+        let turn = self.engine.command(version, state, &call)?;
+        Ok((turn, now_ms))
+    }
+
+    /// Now, but never before the bucket's last record.
+    pub(super) fn time_in(&self, bucket: crate::ids::Bucket) -> u64 {
+        self.now_ms.max(self.buckets.get(&bucket).map_or(0, |b| b.last_time_ms))
+    }
+
+    fn record_of(
+        &self,
+        ix: ActorIx,
+        command: &str,
+        cause: Cause,
+        turn: &Turn<E::State>,
+        now_ms: u64,
+        hops: u32,
+    ) -> Result<rec::Record, Failure> {
+        let actor = &self.actors[ix];
+        let kind = self.type_state(actor.key.type_id);
+        let seq = actor.view().map_or(0, |row| row.seq);
+        let mut record = rec::Record {
+            actor: Some(actor_name(&actor.key)),
+            seq: seq + turn.events.len() as u64,
+            behavior: kind.source.key.ordinal,
+            state_version: kind.interface.state_version,
+            time_ms: now_ms,
+            command: command.to_owned(),
+            cause: Some(cause),
+            reply: turn.reply.clone(),
+            events: turn.events.iter().map(stored_event).collect(),
+            timers: turn.timers.iter().map(stored_timer).collect(),
+            destroyed: turn.destroy,
+            ..rec::Record::default()
+        };
+        for message in &turn.messages {
+            record.messages.push(self.stored_message(message, hops + 1)?);
+        }
+        let bytes = record.encoded_len();
+        if bytes > limits::RECORD_BYTES_MAX {
+            return Err(Failure::not_applied(
+                Class::TooLarge,
+                "RecordTooLarge",
+                format!(
+                    "the command's events, messages and reply have {bytes} bytes; at most {} fit one record",
+                    limits::RECORD_BYTES_MAX
+                ),
+            ));
+        }
+        self.check_timers(ix, &record)?;
+        Ok(record)
+    }
+
+    fn check_timers(&self, ix: ActorIx, record: &rec::Record) -> Result<(), Failure> {
+        if record.timers.is_empty() {
+            return Ok(());
+        }
+        let kept = self.actors[ix].view().map_or(&[][..], |row| &row.timers);
+        let kept = kept.iter().filter(|t| !record.timers.iter().any(|c| c.name == t.name));
+        let set = record.timers.iter().filter(|c| !c.command.is_empty());
+        let sizes = kept.map(|t| t.payload.len()).chain(set.map(|c| c.payload.len()));
+        let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+        if count > limits::ACTOR_TIMERS_MAX || bytes > limits::ACTOR_TIMER_BYTES_MAX {
+            return Err(Failure::not_applied(
+                Class::Script,
+                "TooManyTimers",
+                format!(
+                    "the actor would have {count} timers with {bytes} bytes of payload; at most {} and {} are allowed",
+                    limits::ACTOR_TIMERS_MAX,
+                    limits::ACTOR_TIMER_BYTES_MAX
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn stored_message(&self, message: &NewMessage, hops: u32) -> Result<rec::MessageEntry, Failure> {
+        let at = self.types.iter().position(|kind| kind.source.type_name == message.target_type);
+        let Some(at) = at.and_then(|at| u32::try_from(at).ok()) else {
+            return Err(Failure::not_applied(
+                Class::Script,
+                "UnknownType",
+                format!("tell: the shard has no actor type {}", message.target_type),
+            ));
+        };
+        Ok(rec::MessageEntry {
+            target: Some(rec::ActorName { r#type: at, id: message.target_id.to_string() }),
+            command: message.command.to_string(),
+            payload: message.payload.clone(),
+            on_refused: message.on_refused.as_deref().unwrap_or_default().to_owned(),
+            hops,
+            source: None,
+        })
+    }
+
+    fn append_refused(&mut self, ix: ActorIx, work: Work, call: InternalCall, refused: rec::Refused) {
+        let mut record = self.outcome_record(ix, call, refused.dead_letter);
+        record.refused = Some(refused);
+        self.append(ix, work, record, None, None);
+    }
+
+    fn append_dead(
+        &mut self,
+        ix: ActorIx,
+        work: Work,
+        call: InternalCall,
+        code: &str,
+        message: String,
+        attempts: u32,
+    ) {
+        let mut record = self.outcome_record(ix, call, true);
+        record.dead = Some(rec::Dead { code: code.to_owned(), message, attempts });
+        self.append(ix, work, record, None, None);
+    }
+
+    fn outcome_record(&self, ix: ActorIx, call: InternalCall, keep_payload: bool) -> rec::Record {
+        let actor = &self.actors[ix];
+        let kind = self.type_state(actor.key.type_id);
+        let mut cause = call.cause;
+        if keep_payload {
+            match &mut cause {
+                Cause::Message(message) => message.payload = call.payload,
+                Cause::Timer(timer) => timer.payload = call.payload,
+                Cause::Refusal(refusal) => refusal.payload = call.payload,
+                Cause::Client(_) | Cause::Replay(_) => {}
+            }
+        }
+        rec::Record {
+            actor: Some(actor_name(&actor.key)),
+            seq: actor.view().map_or(0, |row| row.seq),
+            behavior: kind.source.key.ordinal,
+            state_version: kind.interface.state_version,
+            time_ms: self.time_in(actor.bucket),
+            command: call.command.to_string(),
+            cause: Some(cause),
+            acks: call.acks,
+            ..rec::Record::default()
+        }
+    }
+
+    /// Adds an actor's record to the batch and folds it into the actor's speculative row and state.
+    fn append(
+        &mut self,
+        ix: ActorIx,
+        work: Work,
+        record: rec::Record,
+        applied: Option<Applied>,
+        state: Option<E::State>,
+    ) {
+        let bucket = self.actors[ix].bucket;
+        let Some((offset, record)) = self.place(bucket, record) else { return };
+        let number = self.batch.number;
+        let ordinal = self.type_state(self.actors[ix].key.type_id).source.key.ordinal;
+        let actor = &mut self.actors[ix];
+        let speculation = actor.speculative.get_or_insert_with(|| {
+            let row = actor.row.as_deref().cloned().unwrap_or_default();
+            Box::new(Speculation { row, pending: 0, batch: 0 })
+        });
+        speculation.row.apply(offset, &record);
+        speculation.pending += 1;
+        speculation.batch = number;
+        if record.destroyed {
+            self.drop_state(ix);
+        } else if let Some(state) = state {
+            self.replace_state(ix, state, ordinal);
+        }
+        let snapshot = self.snapshot_if_due(ix);
+        let position = Position { bucket, offset: Offset(offset) };
+        let applied = applied.map(|applied| Applied { position, ..applied });
+        let value = record::encode(&record);
+        self.batch.push(Entry { bucket, offset, actor: Some(ix), work: Some(work), record, value, applied, snapshot });
+    }
+
+    /// Gives a record its place at the end of the bucket's log, and what waits to be logged there.
+    pub(super) fn place(
+        &mut self,
+        bucket: crate::ids::Bucket,
+        mut record: rec::Record,
+    ) -> Option<(u64, rec::Record)> {
+        let id = self.batch.id;
+        let owned = self.buckets.get_mut(&bucket)?;
+        let offset = owned.next;
+        owned.next += 1;
+        owned.last_time_ms = record.time_ms;
+        record.batch = bytes::Bytes::copy_from_slice(&id.0.to_be_bytes());
+        record.acks.append(&mut owned.acks);
+        let marks = std::mem::take(&mut owned.low_waters);
+        record.low_waters.extend(
+            marks.into_iter().map(|(source_bucket, below)| rec::LowWater { source_bucket, below }),
+        );
+        owned.unlogged_since_ms = 0;
+        if let Some(Cause::Message(message)) = &record.cause {
+            owned.speculative_inbox.insert((message.bucket, message.offset, message.n));
+        }
+        owned.speculative_dead.extend(&record.dead_dropped);
+        Some((offset, record))
+    }
+
+    /// A snapshot of the actor as it now is, if enough events came since the last.
+    fn snapshot_if_due(&mut self, ix: ActorIx) -> Option<Arc<rec::Snapshot>> {
+        let actor = &self.actors[ix];
+        let kind = &self.types[actor.key.type_id.0 as usize];
+        let (Residence::Hot(state, _), Some(speculation)) = (&actor.state, &actor.speculative) else {
+            return None;
+        };
+        if speculation.row.events_since_base() < kind.settings.snapshot_every_events {
+            return None;
+        }
+        let (key, state_version) = (kind.source.key, kind.interface.state_version);
+        let seq = speculation.row.seq;
+        let state = self.engine.freeze(key, state).ok()?;
+        self.actors[ix].speculative.as_mut()?.row.rebase_on_snapshot();
+        Some(Arc::new(rec::Snapshot { seq, state, state_version, behavior: key.ordinal }))
+    }
+}
+
+/// How a payload is recognised when its command id comes again.
+pub(super) fn payload_hash(command: &str, payload: &[u8]) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    hasher.update(command.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(payload);
+    hasher.digest()
+}
+
+pub(super) fn actor_name(key: &ActorKey) -> rec::ActorName {
+    rec::ActorName { r#type: key.type_id.0, id: key.id.to_string() }
+}
+
+pub(super) fn actor_key(name: &rec::ActorName) -> ActorKey {
+    ActorKey { type_id: TypeId(name.r#type), id: name.id.as_str().into() }
+}
+
+pub(super) fn late(message: &str) -> Failure {
+    Failure::not_applied(Class::Deadline, "DeadlineExceeded", message)
+}
+
+pub(super) fn script_failure(error: &ScriptError) -> Failure {
+    Failure {
+        outcome: Outcome::NotApplied,
+        ..Failure::not_applied(Class::Script, script_code(error), error.to_string())
+    }
+}
+
+fn script_code(error: &ScriptError) -> &'static str {
+    use crate::behavior::ScriptErrorKind as Kind;
+    match error.kind {
+        Kind::Load => "ScriptLoad",
+        Kind::Threw => "ScriptThrew",
+        Kind::TimeLimit => "ScriptTimeLimit",
+        Kind::MemoryLimit => "ScriptMemoryLimit",
+        Kind::StackLimit => "ScriptStackLimit",
+        Kind::BadValue => "ScriptBadValue",
+        Kind::UndeclaredEvent => "ScriptUndeclaredEvent",
+        Kind::BadState => "ScriptBadState",
+        Kind::Schema => "ScriptSchema",
+    }
+}
+
+fn stored_event(event: &NewEvent) -> rec::EventEntry {
+    rec::EventEntry { name: event.name.to_string(), payload: event.payload.clone() }
+}
+
+fn stored_timer(change: &TimerChange) -> rec::TimerEntry {
+    match change {
+        TimerChange::Set { name, command, due_ms, payload } => rec::TimerEntry {
+            name: name.to_string(),
+            command: command.to_string(),
+            due_ms: *due_ms,
+            payload: payload.clone(),
+        },
+        TimerChange::Cancel { name } => rec::TimerEntry { name: name.to_string(), ..Default::default() },
+    }
+}
