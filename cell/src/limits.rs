@@ -61,6 +61,13 @@ pub const ACTOR_OVERHEAD_BYTES: usize = 300;
 /// Growth of the script engine's heap that makes a collection of cycles worth its pause, in bytes.
 pub const COLLECT_HEAP_BYTES: usize = 32 << 20;
 
+/// Rows read from the store at once.
+pub const STORE_PAGE_ROWS: usize = 1_000;
+/// How often a doubtful or conflicting transaction is looked into before the lane pauses.
+pub const RESOLVE_TRIES_MAX: u32 = 16;
+/// Most events folded for a read of the past.
+pub const PAST_EVENTS_MAX: u64 = 100_000;
+
 /// Client command ids an actor remembers: at least this many of its latest, within the next.
 pub const COMMAND_IDS_REMEMBERED: usize = 64;
 /// How long client command ids are remembered at most, in milliseconds.

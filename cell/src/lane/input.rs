@@ -10,7 +10,7 @@ use super::row::Row;
 use super::work::Token;
 use crate::behavior::BehaviorSource;
 use crate::ids::{ActorKey, Bucket, Seq};
-use crate::request::{Applied, Consistency, Until};
+use crate::request::{Consistency, Until};
 use crate::store::StoreError;
 
 /// One input of the lane's state machine.
@@ -89,6 +89,19 @@ pub enum Input {
         until_ms: u64,
         /// The timers.
         result: Result<Vec<(ActorKey, rec::Timer)>, StoreError>,
+    },
+    /// An actor's records up to a sequence number, to be folded for a read of the past.
+    PastRead {
+        /// Whom to answer.
+        token: Token,
+        /// The actor.
+        key: ActorKey,
+        /// The sequence number.
+        at: Seq,
+        /// The actor's last record.
+        position: crate::ids::Position,
+        /// The records.
+        result: Result<Vec<rec::Record>, crate::outcome::Failure>,
     },
     /// Load a version and see whether it can read what is resident.
     Prepare {
@@ -307,6 +320,3 @@ pub enum CheckpointError {
     /// Not known or not possible now; try again.
     Store(StoreError),
 }
-
-/// How a lookup of an applied command ends.
-pub type LookupAnswer = Result<Applied, crate::outcome::Failure>;

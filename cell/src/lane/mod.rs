@@ -221,6 +221,10 @@ impl<E: Engine> Lane<E> {
             Input::RecordFound { lookup, result } => self.record_found(lookup, result),
             Input::DeadFound { lookup, result } => self.dead_found(lookup, result),
             Input::TimersLoaded { bucket, until_ms, result } => self.timers_loaded(bucket, until_ms, result),
+            Input::PastRead { token, key, at, position, result } => {
+                let answer = result.and_then(|records| self.past_state(&key, at, position, &records));
+                self.reply(token, Reply::Read(answer));
+            }
             Input::Prepare { source, token } => self.prepare(&source, token),
             Input::Activate { source } => self.activate(source),
             Input::Abandon { source } => self.engine.unload(source.key),
@@ -262,7 +266,7 @@ impl<E: Engine> Lane<E> {
     }
 
     fn new_work(&mut self, kind: WorkKind) -> Work {
-        Work { arrival: self.next_number(), arrived_ms: self.now_ms, kind }
+        Work { arrival: self.next_number(), kind }
     }
 
     fn take_command(&mut self, command: CommandInput) {

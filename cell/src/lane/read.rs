@@ -134,19 +134,26 @@ impl<E: Engine> Lane<E> {
         self.out.push(Output::ReadHistory(read));
     }
 
-    /// Folds an actor's whole history up to a sequence number, for a read of the past.
-    ///
-    /// # Errors
-    /// The version in use cannot read an event.
-    pub fn fold_past(&mut self, type_id: TypeId, records: &[rec::Record]) -> Result<bytes::Bytes, ScriptError> {
+    /// The state that an actor's first records make.
+    pub(super) fn past_state(
+        &mut self,
+        key: &crate::ids::ActorKey,
+        at: Seq,
+        position: Position,
+        records: &[rec::Record],
+    ) -> Result<ReadAnswer, Failure> {
+        let value = self.fold_past(key.type_id, records).map_err(|error| script_failure(&error))?;
+        Ok(ReadAnswer { value, seq: at, position })
+    }
+
+    fn fold_past(&mut self, type_id: TypeId, records: &[rec::Record]) -> Result<bytes::Bytes, ScriptError> {
         let version = self.type_state(type_id).source.key;
         let mut state = self.engine.initial(version)?;
         for record in records {
-            state = if record.destroyed {
-                self.engine.initial(version)?
-            } else {
-                self.engine.fold(version, state, &past_events(std::slice::from_ref(record)))?
-            };
+            state = self.engine.fold(version, state, &past_events(std::slice::from_ref(record)))?;
+            if record.destroyed {
+                state = self.engine.initial(version)?;
+            }
         }
         self.engine.freeze(version, &state)
     }

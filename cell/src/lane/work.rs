@@ -15,8 +15,6 @@ pub struct Token(pub u64);
 pub(crate) struct Work {
     /// Order of arrival in the lane: turns of an actor run, and run again, in this order.
     pub arrival: u64,
-    /// When it arrived, in milliseconds since the epoch.
-    pub arrived_ms: u64,
     /// What to do.
     pub kind: WorkKind,
 }
