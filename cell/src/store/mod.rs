@@ -14,8 +14,13 @@
 
 pub mod chunk;
 pub mod key;
+pub mod limit;
+pub mod memory;
 pub mod record;
 pub mod tail;
+
+#[cfg(test)]
+mod conformance;
 
 use std::future::Future;
 use std::pin::Pin;
