@@ -29,12 +29,16 @@ pub fn check_transaction(tx: &Transaction) -> Result<(), StoreError> {
     at_most("the transaction", transaction_bytes(tx), STORE_TRANSACTION_BYTES_MAX)
 }
 
-/// Refuses a key over the limit.
+/// Refuses a key over the limit, or of no bytes: not every driver can store that one, and no shard
+/// has it.
 ///
 /// # Errors
-/// `TooLarge`.
+/// `TooLarge`, or `Unavailable` for a key of no bytes.
 pub fn check_key(key: &[u8]) -> Result<(), StoreError> {
-    at_most("a key", key.len(), STORE_KEY_BYTES_MAX)
+    if key.is_empty() {
+        return Err(StoreError::Unavailable { reason: "a key has at least one byte".into() });
+    }
+    check_bound(key)
 }
 
 /// Refuses a range whose bounds are over the limit.
@@ -42,8 +46,12 @@ pub fn check_key(key: &[u8]) -> Result<(), StoreError> {
 /// # Errors
 /// `TooLarge`.
 pub fn check_range(begin: &[u8], end: &[u8]) -> Result<(), StoreError> {
-    check_key(begin)?;
-    check_key(end)
+    check_bound(begin)?;
+    check_bound(end)
+}
+
+fn check_bound(key: &[u8]) -> Result<(), StoreError> {
+    at_most("a key", key.len(), STORE_KEY_BYTES_MAX)
 }
 
 /// What a transaction counts against [`STORE_TRANSACTION_BYTES_MAX`]: its keys and values, checks

@@ -13,6 +13,7 @@
 //! values in [`chunk`].
 
 pub mod chunk;
+pub mod embedded;
 pub mod key;
 pub mod limit;
 pub mod memory;

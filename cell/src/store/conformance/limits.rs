@@ -45,6 +45,14 @@ pub async fn keys_over_the_limit_are_refused(fixture: &Fixture) {
     assert_eq!(get(fixture, "a").await, None, "nothing of a refused transaction is applied");
 }
 
+pub async fn keys_of_no_bytes_are_refused(fixture: &Fixture) {
+    let refused = |result| matches!(result, Err(StoreError::Unavailable { .. }));
+    assert!(refused(fixture.store.commit(sets(&[("a", "1"), ("", "1")])).await));
+    assert_eq!(get(fixture, "a").await, None, "nothing of a refused transaction is applied");
+    put(fixture, &[("a", "1")]).await;
+    assert_eq!(rows(&*open(fixture).await, "", "z").await, pairs(&[("a", "1")]), "a range may begin with it");
+}
+
 pub async fn values_over_the_limit_are_refused(fixture: &Fixture) {
     let mut tx = Transaction::default();
     tx.set(bytes("a"), long(STORE_VALUE_BYTES_MAX));

@@ -53,6 +53,7 @@ macro_rules! conformance {
             only_one_of_two_claims_succeeds,
             concurrent_transactions_fail_alone,
             keys_over_the_limit_are_refused,
+            keys_of_no_bytes_are_refused,
             values_over_the_limit_are_refused,
             transactions_over_the_limit_are_refused,
             old_snapshots_are_refused,

@@ -60,7 +60,7 @@ pub async fn a_watch_sees_a_key_come_and_go(fixture: &Fixture) {
 
 pub async fn a_watch_of_one_key_ignores_others(fixture: &Fixture) {
     let mut watch = fixture.store.watch(bytes("a"));
-    put(fixture, &[("a\0", "1"), ("b", "1"), ("", "1")]).await;
+    put(fixture, &[("a\0", "1"), ("b", "1"), ("A", "1")]).await;
     let mut tx = Transaction::default();
     tx.clear_range(bytes("b"), bytes("c"));
     fixture.store.commit(tx).await.expect("commits");
