@@ -13,9 +13,15 @@
 //! values in [`chunk`].
 
 pub mod chunk;
+pub mod embedded;
 pub mod key;
+pub mod limit;
+pub mod memory;
 pub mod record;
 pub mod tail;
+
+#[cfg(test)]
+mod conformance;
 
 use std::future::Future;
 use std::pin::Pin;

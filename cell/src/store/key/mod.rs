@@ -36,6 +36,7 @@ use crate::ids::Bucket;
 
 pub use history::HistoryKey;
 pub use inbox::InboxKey;
+pub use log::{Part, is_log, log_part};
 pub use outbox::OutboxKey;
 pub use timer::TimerKey;
 
