@@ -108,4 +108,4 @@ fn line_and_column(bytes: &[u8], at: usize) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
