@@ -37,25 +37,34 @@ pub(super) struct Intrinsics {
     is_extensible: Persistent<Function<'static>>,
     object_prototype: Persistent<Value<'static>>,
     array_prototype: Persistent<Value<'static>>,
+    make_error: Persistent<Function<'static>>,
     keys: RefCell<KeyTexts>,
 }
 
 impl Intrinsics {
-    /// Keeps the realm's native `Object.freeze`, `Object.isExtensible` and the two prototypes of data.
+    /// Keeps the realm's native `Object.freeze` and `Object.isExtensible`, the two prototypes of data,
+    /// and a function that makes an error of a message.
     pub(super) fn new<'js>(
         ctx: &Ctx<'js>,
         freeze: Function<'js>,
         is_extensible: Function<'js>,
         object_prototype: Value<'js>,
         array_prototype: Value<'js>,
+        make_error: Function<'js>,
     ) -> Self {
         Self {
             freeze: Persistent::save(ctx, freeze),
             is_extensible: Persistent::save(ctx, is_extensible),
             object_prototype: Persistent::save(ctx, object_prototype),
             array_prototype: Persistent::save(ctx, array_prototype),
+            make_error: Persistent::save(ctx, make_error),
             keys: RefCell::default(),
         }
+    }
+
+    /// An Error object with the lines that are running.
+    pub(super) fn error<'js>(&self, ctx: &Ctx<'js>, message: &str) -> Result<Value<'js>, Error> {
+        self.make_error.clone().restore(ctx)?.call((message,))
     }
 
     /// A walk over values of this realm's runtime, writing at most `bytes_max` bytes.

@@ -185,14 +185,16 @@ impl Host {
 
     /// Fails the call with the line that is running, and throws into the script.
     pub(super) fn fail(&self, ctx: &Ctx<'_>, kind: ScriptErrorKind, message: String) -> Error {
-        let _ = Exception::throw_type(ctx, &message);
-        let thrown = ctx.catch();
-        if let Ok(version) = self.version(ctx) {
+        let intrinsics = self.intrinsics.borrow().clone();
+        let thrown = match intrinsics.map(|intrinsics| intrinsics.error(ctx, &message)) {
+            Some(Ok(thrown)) => thrown,
+            Some(Err(error)) => return error,
+            None => return Exception::throw_type(ctx, &message),
+        };
+        let version = self.running.borrow().version.clone();
+        if let Some(version) = version {
             let line = version.origin.line_of(&thrown);
             self.decide(Verdict::Failed(version.origin.error(kind, line, message)));
-        } else {
-            // Nothing runs: the exception alone tells, and the one of `version` is dropped.
-            let _ = ctx.catch();
         }
         ctx.throw(thrown)
     }

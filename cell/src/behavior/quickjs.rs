@@ -29,7 +29,7 @@ use crate::limits::{
     PAYLOAD_BYTES_MAX, SCRIPT_HEAP_BYTES_DEFAULT, SCRIPT_LOAD_MS_MAX, SCRIPT_STACK_BYTES_MAX,
 };
 
-/// Asynchronous jobs run to get rid of them; a script that leaves more has them dropped with later calls.
+/// Asynchronous jobs run to get rid of them, before the rest is starved.
 const JOBS_DRAINED_MAX: usize = 1_000;
 /// Time for that, in milliseconds.
 const JOBS_DRAINED_MS: u32 = 1;
@@ -50,6 +50,7 @@ pub struct QuickJsEngine {
     anchor: Rc<Anchor>,
     /// Heap bytes without states, and bytes of a state, when last measured.
     measured: Cell<(usize, usize)>,
+    heap_bytes_max: usize,
     /// Last: what lives in it goes first.
     runtime: Runtime,
 }
@@ -74,8 +75,16 @@ impl QuickJsEngine {
         let realm = Realm::new(&runtime, &host)?;
         let anchor = Anchor::new(runtime.clone());
         let measured = Cell::new((0, STATE_HEAP_BYTES_GUESS));
-        let engine =
-            Self { versions: FxHashMap::default(), realm, host, deadline, anchor, measured, runtime };
+        let engine = Self {
+            versions: FxHashMap::default(),
+            realm,
+            host,
+            deadline,
+            anchor,
+            measured,
+            heap_bytes_max,
+            runtime,
+        };
         engine.collect();
         Ok(engine)
     }
@@ -108,16 +117,24 @@ impl QuickJsEngine {
         if !self.runtime.is_job_pending() {
             return outcome;
         }
-        self.deadline.arm(JOBS_DRAINED_MS);
-        for _ in 0..JOBS_DRAINED_MAX {
-            if matches!(self.runtime.execute_pending_job(), Ok(false)) {
-                break;
-            }
-        }
+        self.drop_jobs();
         outcome.and_then(|_| {
             let message = "left asynchronous work behind; behaviors are synchronous, without promises";
             Err(version.origin.error(ScriptErrorKind::BadValue, 0, message))
         })
+    }
+
+    /// Gets rid of asynchronous jobs. They run outside any call, so they reach nothing; those that make
+    /// more and more of them starve.
+    fn drop_jobs(&self) {
+        self.deadline.arm(JOBS_DRAINED_MS);
+        let run_one = || !matches!(self.runtime.execute_pending_job(), Ok(false));
+        if (0..JOBS_DRAINED_MAX).all(|_| run_one()) {
+            // Without memory no job can enqueue another.
+            self.runtime.set_memory_limit(1);
+            while run_one() {}
+            self.runtime.set_memory_limit(self.heap_bytes_max);
+        }
     }
 
     /// Runs `folds`, which make a state, in the phase of folds.
@@ -314,7 +331,7 @@ impl Engine for QuickJsEngine {
         let version = match loaded {
             Ok(version) => self.settle(&version.clone(), Ok(version))?,
             Err(error) => {
-                while matches!(self.runtime.execute_pending_job(), Ok(true)) {}
+                self.drop_jobs();
                 return Err(error);
             }
         };

@@ -112,6 +112,10 @@
     return !isExtensible(value);
   });
 
+  // Both are kept by the interpreter beyond the call that sets them.
+  delete Error.stackTraceLimit;
+  delete Error.prepareStackTrace;
+
   // --- Errors may be given a message and a name by assignment, though their prototypes are frozen.
   function assignable(prototype, name) {
     const inherited = prototype[name];
@@ -172,5 +176,7 @@
     }
     freeze(target);
   }
-  return [ctx, freeze, isExtensible, Object.prototype, Array.prototype];
+  // Made by a script function, an error knows the line that called the host at once.
+  const makeError = (message) => new TypeError(message);
+  return [ctx, freeze, isExtensible, Object.prototype, Array.prototype, makeError];
 })

@@ -90,13 +90,19 @@ fn prepare(
     options.filename = Some("realm.js".to_owned());
     let make: Function<'_> = ctx.eval_with_options(SOURCE, options)?;
     let parts: Vec<Value<'_>> = make.call((host::functions(ctx, host)?,))?;
-    let Ok([ctx_object, freeze, is_extensible, object_prototype, array_prototype]) =
-        <[Value<'_>; 5]>::try_from(parts)
+    let Ok([ctx_object, freeze, is_extensible, object_prototype, array_prototype, make_error]) =
+        <[Value<'_>; 6]>::try_from(parts)
     else {
         return Err(rquickjs::Error::Unknown);
     };
-    let intrinsics =
-        Intrinsics::new(ctx, freeze.get()?, is_extensible.get()?, object_prototype, array_prototype);
+    let intrinsics = Intrinsics::new(
+        ctx,
+        freeze.get()?,
+        is_extensible.get()?,
+        object_prototype,
+        array_prototype,
+        make_error.get()?,
+    );
     let intrinsics = Rc::new(intrinsics);
     host.set_intrinsics(&intrinsics);
     Ok((Persistent::save(ctx, ctx_object.get::<Object<'_>>()?), intrinsics))

@@ -54,7 +54,7 @@ fn a_module_that_is_no_behavior_is_told_why() {
 
 #[test]
 fn an_initial_state_must_be_one() {
-    for initial in ["{ f() {} }", "1n", "() => new Date()", "'x'.repeat(5000)"] {
+    for initial in ["{ f() {} }", "1n", "() => new Date(0)", "'x'.repeat(5000)"] {
         let error = load_error(&source(&format!("export default {{ initial: {initial} }}")));
         assert_eq!(error.kind, ScriptErrorKind::BadState, "{initial}: {error}");
     }
@@ -153,7 +153,8 @@ fn many_versions_do_not_pile_up() {
             used.push(engine.heap_bytes());
         }
     }
-    assert!(used[3] < used[0] + used[0] / 2, "{used:?}");
+    // The interpreter keeps its first realm; after that there is one at a time.
+    assert!(used[3] < used[1] + used[1] / 10, "{used:?}");
 }
 
 #[test]
