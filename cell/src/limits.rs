@@ -92,6 +92,12 @@ pub const LANE_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const MAILBOX_COMMANDS_DEFAULT: u32 = 1_000;
 /// Longest run of one command's script, in milliseconds, unless its type says otherwise.
 pub const COMMAND_MS_DEFAULT: u32 = 50;
+/// Heap of one lane's scripts, live states included, in bytes.
+pub const SCRIPT_HEAP_BYTES_DEFAULT: usize = 256 << 20;
+/// Stack of a script, in bytes.
+pub const SCRIPT_STACK_BYTES_MAX: usize = 256 << 10;
+/// Longest evaluation of a behavior's module, in milliseconds.
+pub const SCRIPT_LOAD_MS_MAX: u32 = 1_000;
 /// Largest state of one actor in bytes of JSON, unless its type says otherwise.
 pub const STATE_BYTES_DEFAULT: u32 = 1 << 20;
 /// Events between two snapshots of one actor, unless its type says otherwise.
