@@ -79,6 +79,7 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, tonic_r
         .with_service_name("corallite.v1.Views")
         .with_service_name("corallite.v1.Feed")
         .with_service_name("grpc.health.v1.Health")
+        .with_service_name("grpc.reflection.v1.ServerReflection")
         .build_v1()
 }
 

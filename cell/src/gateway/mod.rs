@@ -136,7 +136,7 @@ impl<S: Service> Gateway<S> {
         let timer = self.metrics.start_command(input.type_name);
         let answer = self.execute_checked(id, input).await;
         timer.end(&answer);
-        answer
+        noted(answer)
     }
 
     async fn execute_checked(&self, id: Arc<str>, input: CommandInput<'_>) -> Result<Applied, Failure> {
@@ -171,12 +171,12 @@ impl<S: Service> Gateway<S> {
 
     async fn read(&self, input: ReadInput<'_>) -> Result<ReadAnswer, Failure> {
         let read = input.check(self.service.now_ms())?;
-        self.in_time(read.deadline_ms, self.service.read(read)).await
+        noted(self.in_time(read.deadline_ms, self.service.read(read)).await)
     }
 
     async fn events(&self, input: EventsInput<'_>) -> Result<EventsPage, Failure> {
         let read = input.check(self.service.now_ms())?;
-        self.in_time(read.deadline_ms, self.service.events(read)).await
+        noted(self.in_time(read.deadline_ms, self.service.events(read)).await)
     }
 
     async fn dead_letters(
@@ -249,4 +249,19 @@ impl<S: Service> Gateway<S> {
         let left_ms = deadline_ms.saturating_sub(self.service.now_ms());
         Duration::from_millis(left_ms.min(DEADLINE_MS_MAX + UNTIL_WAIT_MS_MAX) + 2 * DEADLINE_GRACE_MS)
     }
+}
+
+/// Logs a failure where it is given out. Its sentence may hold what users wrote, so only a defect's
+/// is logged: the cell itself wrote that.
+fn noted<T>(answer: Result<T, Failure>) -> Result<T, Failure> {
+    match &answer {
+        Err(Failure { class: Class::Internal, code, message, .. }) => {
+            tracing::error!(code, message, "a request met a defect");
+        }
+        Err(failure) => {
+            tracing::debug!(code = failure.code, outcome = failure.outcome.as_str(), "a request failed");
+        }
+        Ok(_) => {}
+    }
+    answer
 }

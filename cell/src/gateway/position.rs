@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(encode(at(255, 1_000_000)), GOLDEN_LARGE);
     }
 
-    const GOLDEN_ZERO: &str = "AQAAAA";
+    const GOLDEN_ZERO: &str = "AQAABA";
     const GOLDEN_LARGE: &str = "?";
 
     #[test]

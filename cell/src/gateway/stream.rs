@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::intake::{Names, command_id};
-use super::{Gateway, Service, convert};
+use super::{Gateway, Service, convert, noted};
 use crate::limits::STREAM_COMMANDS_MAX;
 use crate::metrics::CommandTimer;
 use crate::outcome::{Class, Failure};
@@ -111,7 +111,7 @@ impl<S: Service> Stream for CommandStream<S> {
         if let Poll::Ready(Some(Answered { tag, id, answer })) = this.answers.poll_recv(cx) {
             this.unanswered -= 1;
             let id = id.as_deref().unwrap_or_default();
-            return Poll::Ready(Some(Ok(convert::streamed(tag, id, answer))));
+            return Poll::Ready(Some(Ok(convert::streamed(tag, id, noted(answer)))));
         }
         // From here on an answer wakes this task: the channel has noted it.
         let more = ready!(this.poll_commands(cx));
