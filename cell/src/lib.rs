@@ -22,3 +22,4 @@ pub mod store;
 pub mod cell;
 pub mod metrics;
 pub mod serve;
+pub mod telemetry;

@@ -113,6 +113,22 @@ pub const DEADLINE_MS_DEFAULT: u64 = 10_000;
 pub const DEADLINE_MS_MAX: u64 = 300_000;
 /// How long an answer may come after its deadline before it is `unknown`, in milliseconds.
 pub const DEADLINE_GRACE_MS: u64 = 1_000;
+/// Most events one `?until=` may name.
+pub const UNTIL_EVENTS_MAX: usize = 16;
+/// Entries in one page of history or dead letters when the request does not say.
+pub const PAGE_DEFAULT: u32 = 100;
+/// Connections of one listener; further ones wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Calls under way on one gRPC connection.
+pub const CONNECTION_CALLS_MAX: u32 = 1_024;
+/// Commands of one stream without an answer; further ones are not read until answers leave.
+pub const STREAM_COMMANDS_MAX: usize = 4_096;
+/// How long an HTTP/1 connection may take for the head of its next request, in milliseconds.
+pub const REQUEST_HEAD_MS_MAX: u64 = 60_000;
+/// How long requests under way may go on after a stop was asked for, in milliseconds.
+pub const SHUTDOWN_GRACE_MS: u64 = 20_000;
+/// An error's sentence in a gRPC status is cut after this many bytes: it travels in a header.
+pub const STATUS_MESSAGE_BYTES_MAX: usize = 1_024;
 /// Most events in one page of history.
 pub const EVENTS_PAGE_MAX: u32 = 1_000;
 
