@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use configs::Kustomization;
 use files::Document;
-pub use finding::{Finding, Place, Severity};
-pub use resolve::{BehaviorOrigin, LoadedShard, list};
+pub use finding::{Finding, Place};
+pub use resolve::{LoadedShard, list};
 use resolve::{Sources, resolve};
 use tree::Path;
 

@@ -2,6 +2,7 @@
 
 use kube::CustomResourceExt;
 
+use crate::schema::definition;
 use crate::{ActorShard, View};
 
 /// What the first lines of a generated file say.
@@ -10,11 +11,26 @@ const HEADER: &str = "\
 # Regenerate with: cargo run -p corallite-crds --example generate
 ";
 
+/// Why a definition could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The derived definition is not JSON.
+    #[error("the definition cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+    /// The definition cannot be written as YAML.
+    #[error("the definition cannot be written as YAML")]
+    Yaml(#[source] serde_yaml::ser::Error),
+}
+
 /// The generated files, as (name in `crds/yaml`, content).
 ///
 /// # Errors
-/// A definition cannot be written as YAML; a test makes sure that it can.
-pub fn files() -> Result<Vec<(&'static str, String)>, serde_yaml::ser::Error> {
-    let yaml = |crd| serde_yaml::to_string(&crd).map(|text| format!("{HEADER}{text}"));
+/// A definition cannot be written; a test makes sure that both can.
+pub fn files() -> Result<Vec<(&'static str, String)>, GenerateError> {
+    let yaml = |crd| {
+        let definition = definition(&crd).map_err(GenerateError::Json)?;
+        let text = serde_yaml::to_string(&definition).map_err(GenerateError::Yaml)?;
+        Ok(format!("{HEADER}{text}"))
+    };
     Ok(vec![("actorshards.yaml", yaml(ActorShard::crd())?), ("views.yaml", yaml(View::crd())?)])
 }

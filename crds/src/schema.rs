@@ -1,5 +1,6 @@
 //! The resource types' schemas and CEL rules as data, for checks without a cluster.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use kube::core::cel::{Validator, apply_defaults};
 use serde_json::Value;
@@ -23,8 +24,28 @@ pub fn of_kind(kind: &str) -> Option<Value> {
         "View" => View::crd(),
         _ => return None,
     };
-    let version = crd.spec.versions.into_iter().next()?;
-    serde_json::to_value(version.schema?.open_api_v3_schema?).ok()
+    let definition = definition(&crd).ok()?;
+    definition.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned()
+}
+
+/// A definition as it is published: like the derived one, but nothing is nullable. An optional field
+/// is left out, and the API server drops a `null` before it fills in defaults; so a rule's `has()`
+/// never meets one.
+pub(crate) fn definition(crd: &CustomResourceDefinition) -> serde_json::Result<Value> {
+    let mut definition = serde_json::to_value(crd)?;
+    drop_nullable(&mut definition);
+    Ok(definition)
+}
+
+fn drop_nullable(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.remove("nullable");
+            members.values_mut().for_each(drop_nullable);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nullable),
+        _ => {}
+    }
 }
 
 /// The object with the schema's defaults filled in, as the API server does before it checks rules.

@@ -35,6 +35,7 @@ fn the_schemas_are_structural_and_every_field_is_documented() {
 
 fn check_schema(schema: &Value, path: &str, documented: bool) {
     assert!(schema["type"].is_string(), "{path} has no single type: {schema}");
+    assert!(schema.get("nullable").is_none(), "{path} is nullable; an optional field is left out");
     assert!(schema.get("$ref").is_none(), "{path} has a reference");
     assert!(
         schema.get("properties").is_none() || schema.get("additionalProperties").is_none(),

@@ -89,7 +89,7 @@ fn strict_root(schema: &Value) -> Value {
     root
 }
 
-/// A Kubernetes schema as plain JSON Schema: `nullable` said with types, unknown fields refused.
+/// A Kubernetes schema as a JSON Schema that refuses unknown fields.
 fn strict(schema: &Value) -> Value {
     let Value::Object(members) = schema else { return schema.clone() };
     let mut result = members.clone();
@@ -105,11 +105,6 @@ fn strict(schema: &Value) -> Value {
         if members.get("x-kubernetes-preserve-unknown-fields") != Some(&Value::Bool(true)) {
             result.insert("additionalProperties".into(), Value::Bool(false));
         }
-    }
-    if members.get("nullable") == Some(&Value::Bool(true))
-        && let Some(one) = result.remove("type")
-    {
-        result.insert("type".into(), json!([one, "null"]));
     }
     Value::Object(result)
 }
@@ -205,6 +200,7 @@ fn sentence(error: &ValidationError<'_>, schema: Option<&Value>) -> String {
             parsed.unwrap_or_else(|| {
                 let help = schema.and_then(|schema| schema["description"].as_str()).unwrap_or_default();
                 let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+                let help = help.split(". ").next().unwrap_or_default();
                 let separator = if help.is_empty() { "" } else { "; " };
                 format!("{value} does not match {pattern}{separator}{help}")
             })
