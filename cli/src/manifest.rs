@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use configs::Kustomization;
 use files::Document;
-pub use finding::{Finding, Place};
+pub use finding::Finding;
 pub use resolve::{LoadedShard, list};
 use resolve::{Sources, resolve};
 use tree::Path;

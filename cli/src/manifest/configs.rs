@@ -145,10 +145,22 @@ pub fn text_of_map(
 /// A text that stands in a manifest.
 #[must_use]
 pub fn inline(text: &str, file: &Path, node: &Node) -> Text {
-    // Only a literal block (`|`) keeps lines as they are; the file says which style it is.
     let source = read_text(file).unwrap_or_default();
-    let line = source.lines().nth(node.at.line as usize - 1).unwrap_or_default();
-    let first = line.chars().nth(node.at.column as usize - 1);
-    let first_line = (first == Some('|')).then_some(node.at.line + 1);
+    let first_line = literal(&source, node.at).then(|| {
+        // The node is where the text begins to be not blank.
+        let blank = text.lines().take_while(|line| line.trim().is_empty()).count();
+        node.at.line.saturating_sub(u32::try_from(blank).unwrap_or(u32::MAX)).max(1)
+    });
     Text { text: text.to_owned(), file: file.to_owned(), first_line, at: node.at }
+}
+
+/// Whether the text at a place is a literal block (`|`), the one style that keeps lines as they are.
+fn literal(source: &str, at: At) -> bool {
+    let above: Vec<_> = source.lines().take((at.line as usize).saturating_sub(1)).collect();
+    let header = above.iter().rev().find(|line| !line.trim().is_empty());
+    let Some(header) = header.map(|line| line.split(" #").next().unwrap_or(line).trim_end()) else {
+        return false;
+    };
+    let header = header.trim_end_matches(|c: char| c.is_ascii_digit() || c == '+' || c == '-');
+    header.ends_with('|')
 }

@@ -4,7 +4,7 @@
 //! validation would drop them silently. Rules (CEL) are evaluated once the shape is right.
 
 use corallite_crds::schema::{violations, with_defaults};
-use corallite_crds::{Duration, Quantity};
+use corallite_crds::{Duration, DurationError, Quantity, QuantityError};
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::LocationSegment;
@@ -192,18 +192,16 @@ fn sentence(error: &ValidationError<'_>, schema: Option<&Value>) -> String {
         ValidationErrorKind::MinItems { limit } => format!("at least {limit} is needed"),
         ValidationErrorKind::MaxItems { limit } => format!("more than {limit} elements"),
         ValidationErrorKind::Pattern { pattern } => {
-            let parsed = match (pattern.as_str(), error.instance().as_str()) {
-                (Quantity::PATTERN, Some(text)) => text.parse::<Quantity>().err().map(|e| e.to_string()),
-                (Duration::PATTERN, Some(text)) => text.parse::<Duration>().err().map(|e| e.to_string()),
-                _ => None,
-            };
-            parsed.unwrap_or_else(|| {
-                let help = schema.and_then(|schema| schema["description"].as_str()).unwrap_or_default();
-                let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-                let help = help.split(". ").next().unwrap_or_default();
-                let separator = if help.is_empty() { "" } else { "; " };
-                format!("{value} does not match {pattern}{separator}{help}")
-            })
+            if let Some(Unit::Syntax(message)) =
+                error.instance().as_str().and_then(|text| unit_error(pattern, text))
+            {
+                return message;
+            }
+            let help = schema.and_then(|schema| schema["description"].as_str()).unwrap_or_default();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            let help = help.split(". ").next().unwrap_or_default();
+            let separator = if help.is_empty() { "" } else { "; " };
+            format!("{value} does not match {pattern}{separator}{help}")
         }
         _ => error.to_string(),
     }
@@ -245,22 +243,32 @@ fn meaning(schema: &Value, node: &Node, path: &Path, document: &Document, findin
         meaning(&schema["properties"][&entry.key], &entry.value, &path.key(&entry.key), document, findings);
     }
     let (Some(text), Some(pattern)) = (node.text(), schema["pattern"].as_str()) else { return };
-    let out_of_range = match pattern {
-        Quantity::PATTERN => text
-            .parse::<Quantity>()
-            .err()
-            .filter(|e| !matches!(e, corallite_crds::QuantityError::Syntax(_)))
-            .map(|e| e.to_string()),
-        Duration::PATTERN => text
-            .parse::<Duration>()
-            .err()
-            .filter(|e| !matches!(e, corallite_crds::DurationError::Syntax(_)))
-            .map(|e| e.to_string()),
+    if let Some(Unit::OutOfRange(message)) = unit_error(pattern, text) {
+        findings.push(Finding::error(document.place(path), format!("{path}: {message}")));
+    }
+}
+
+/// Why a quantity or duration is none.
+enum Unit {
+    /// The pattern refuses it too.
+    Syntax(String),
+    /// Only parsing tells.
+    OutOfRange(String),
+}
+
+/// What is wrong with a text that should fit `pattern`, if that is the pattern of a type with units.
+fn unit_error(pattern: &str, text: &str) -> Option<Unit> {
+    match pattern {
+        Quantity::PATTERN => text.parse::<Quantity>().err().map(|error| match error {
+            QuantityError::Syntax(_) => Unit::Syntax(error.to_string()),
+            QuantityError::Fraction(_) | QuantityError::TooLarge(_) => Unit::OutOfRange(error.to_string()),
+        }),
+        Duration::PATTERN => text.parse::<Duration>().err().map(|error| match error {
+            DurationError::Syntax(_) => Unit::Syntax(error.to_string()),
+            DurationError::TooLong(_) => Unit::OutOfRange(error.to_string()),
+        }),
         _ => None,
-    };
-    findings.extend(
-        out_of_range.map(|message| Finding::error(document.place(path), format!("{path}: {message}"))),
-    );
+    }
 }
 
 fn unique(keys: &[Value], node: &Node, path: &Path, document: &Document, findings: &mut Vec<Finding>) {
