@@ -41,6 +41,7 @@ export default {
     commit(stock, { orderId }, ctx) {
       if (!has(stock, orderId)) ctx.reject("NoReservation", `order ${orderId} has nothing reserved`);
       ctx.emit("StockCommitted", { orderId, quantity: stock.reserved[orderId] });
+      ctx.tell(`Order/${orderId}`, "stockCommitted", {});
     },
   },
 

@@ -95,7 +95,13 @@ export default {
       ctx.emit("OrderPaid", { paymentId });
       ctx.cancel("expire");
       ctx.tell(`Inventory/${order.productId}`, "commit", { orderId: ctx.id });
-      ctx.tell(`Payment/${paymentId}`, "settle", {});
+    },
+
+    // What was reserved has left the stock: now the money is ours.
+    stockCommitted(order, _, ctx) {
+      if (order.status !== "paid" || order.stockCommitted) return;
+      ctx.emit("StockCommitted", {});
+      ctx.tell(`Payment/${order.paymentId}`, "settle", {});
     },
   },
 
@@ -105,6 +111,7 @@ export default {
     StockReserved: (order) => ({ ...order, stockReserved: true }),
     OrderReady: (order) => ({ ...order, status: "ready" }),
     OrderPaid: (order, { paymentId }) => ({ ...order, status: "paid", paymentId }),
+    StockCommitted: (order) => ({ ...order, stockCommitted: true }),
     OrderExpired: (order) => ({ ...order, status: "expired" }),
     OrderCancelled: (order, { reason }) => ({ ...order, status: "cancelled", reason }),
     StockReturned: (order) => ({ ...order, stockReturned: true }),

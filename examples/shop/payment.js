@@ -1,7 +1,7 @@
 // A payment for one order.
 //
-//   none ──authorize──▶ authorized ──capture──▶ captured ──the order took it──▶ settled
-//                                                  └───────the order refused──▶ refunded
+//   none ──authorize──▶ authorized ──capture──▶ captured ──the order took it───▶ settled
+//                                                  └──────the order refused──▶ refunded
 export default {
   initial: { status: "none" },
 

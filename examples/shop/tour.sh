@@ -18,12 +18,17 @@ say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 
 # request METHOD URL [curl arguments]: shows the request and the answer, leaves them in $status and $body.
 request() {
-  local method=$1 url=$2 answer
+  local method=$1 url=$2 answer shown arguments=()
   shift 2
-  printf '$ curl -X %s' "$method"
-  printf ' %q' "$url" "$@"
-  printf '\n'
-  answer=$(curl --silent --show-error --max-time 60 -X "$method" -w '\n%{http_code}' "$@" "$url")
+  shown="curl -X $method '$url'"
+  while (($# > 1)) && [[ $1 == -* ]]; do
+    shown+=" $1 '$2'"
+    arguments+=("$1" "$2")
+    shift 2
+  done
+  printf '$ %s\n' "$shown"
+  answer=$(curl --silent --show-error --max-time 60 -X "$method" -w '\n%{http_code}' "${arguments[@]}" "$url") ||
+    fail "there is no answer from $SHOP; start the shop with: cargo run --release -- dev examples/shop"
   status=${answer##*$'\n'}
   body=${answer%$'\n'*}
   printf '%s %s\n' "$status" "$body"
@@ -99,7 +104,7 @@ expect 200 '"OrderCancelled"'
 get "Order/$many/query/summary"
 expect 200 '"status":"cancelled"' '"reason":"OutOfStock"'
 
-say "Ann pays. The order takes the money and stops its timer; the lamps leave the stock"
+say "Ann pays. The order stops its timer, the lamps leave the stock, and then the payment is settled"
 send "Payment/p1-$RUN/authorize" "{\"orderId\":\"$first\",\"amountCents\":9800}"
 expect 200 '"events":["PaymentAuthorized"]'
 send "Payment/p1-$RUN/capture?until=PaymentSettled,PaymentRefunded&wait=10s" '{}'
@@ -135,6 +140,6 @@ expect 400
 
 say "The history of the order that was paid"
 get "Order/$first/events"
-expect 200 '"OrderPlaced"' '"SaleConfirmed"' '"StockReserved"' '"OrderReady"' '"OrderPaid"'
+expect 200 '"OrderPlaced"' '"SaleConfirmed"' '"StockReserved"' '"OrderReady"' '"OrderPaid"' '"StockCommitted"'
 
 printf '\n\033[32mThe tour is complete; every answer was as it should be.\033[0m\n'
