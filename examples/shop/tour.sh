@@ -28,7 +28,7 @@ request() {
   done
   printf '$ %s\n' "$shown"
   answer=$(curl --silent --show-error --max-time 60 -X "$method" -w '\n%{http_code}' "${arguments[@]}" "$url") ||
-    fail "there is no answer from $SHOP; start the shop with: cargo run --release -- dev examples/shop"
+    fail "no answer from $SHOP; start the shop there (cargo run --release -- dev examples/shop) and try again"
   status=${answer##*$'\n'}
   body=${answer%$'\n'*}
   printf '%s %s\n' "$status" "$body"
