@@ -34,7 +34,7 @@ pub enum Command {
     /// Run a shard on this machine: manifests in, embedded store, no cluster
     Dev(crate::dev::Args),
     /// Check manifests and behaviors offline, with file and line
-    Check(crate::check::Args),
+    Check(crate::check::CheckArgs),
     /// Send a command to an actor and print its reply
     Call(crate::call::Args),
     /// Print the state of an actor

@@ -15,7 +15,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         _ => {
-            return Err(format!("{text:?} is no duration; write a whole number and ms, s, m or h, as in 10s"));
+            return Err(format!(
+                "{text:?} is no duration; write a whole number and ms, s, m or h, as in 10s"
+            ));
         }
     };
     number

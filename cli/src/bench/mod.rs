@@ -37,14 +37,17 @@ Examples:
   corallite bench                                          the shop, 64 in flight, 10 s
   corallite bench --sweep 1,8,64,256,1024 --server-pid \"$(pgrep -x corallite)\"
   corallite bench --transport stream,grpc,http --sweep 1,64 --repeat 3
-  corallite bench --type Inventory --command restock --payload '{\"quantity\":{{rand:1-9}}}' --commands 100000
+  corallite bench --type Inventory --command receive --payload '{\"quantity\":{{rand:1-9}}}' --commands 100000
 
-Holes in --payload and --id: {{n}} number of the request, {{key}} drawn key, {{run}} differs from
-run to run, {{rand}} and {{rand:1-10}} random whole numbers.
+Holes in --payload and --id: {{n}} number of the request, {{key}} drawn key, {{any}} any key,
+{{run}} differs from run to run, {{rand}} and {{rand:1-10}} random whole numbers.
 
 Rates count what was applied, read or refused. For numbers worth keeping, use a release build, put
 server and client on different cores (taskset), and look at server µs/cmd, which other work on the
 machine disturbs least.";
+
+/// Requests in flight while the shop is prepared.
+const PREPARE_IN_FLIGHT: usize = 64;
 
 /// Puts load on a running cell.
 #[derive(Clone, Debug, clap::Args)]
@@ -97,6 +100,9 @@ pub struct Args {
     /// The actor's id, with holes
     #[arg(long, value_name = "TEMPLATE", default_value = "bench-{{key}}", requires = "command")]
     id: String,
+    /// Do not prepare the shop (products created, stock received) before the first measurement
+    #[arg(long)]
+    no_prepare: bool,
     /// How many different keys there are
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -160,6 +166,9 @@ pub fn run(args: Args) -> ExitCode {
 
 fn measure_all(args: &Args) -> Result<Vec<Row>, String> {
     let numbers = if args.sweep.is_empty() { vec![args.in_flight] } else { args.sweep.clone() };
+    if args.command.is_none() && !args.no_prepare {
+        prepare(args)?;
+    }
     let mut rows = Vec::new();
     for &transport in &args.transport {
         for &in_flight in &numbers {
@@ -182,27 +191,43 @@ fn measure_all(args: &Args) -> Result<Vec<Row>, String> {
 }
 
 fn measure(args: &Args, transport: Transport, in_flight: usize) -> Result<Row, String> {
+    let workload = Workload::new(operations(args, transport)?, keys(args), args.seed)?;
+    let length = args.commands.map_or(Length::Time(args.duration), Length::Answers);
+    let server = args.server_pid.map(Process::with_id);
+    let tally = Tally::new().map_err(|error| format!("cannot make a histogram: {error}"))?;
+    let window = Window::begin(workload, tally, args.warmup, length, server).map_err(|e| e.to_string())?;
+    let measured = drive(args, transport, in_flight, window)?;
+    Ok(Row::new(transport, in_flight, &measured))
+}
+
+/// Makes what the mix stands on. What was there before is refused, which is as good.
+fn prepare(args: &Args) -> Result<(), String> {
+    let workload = Workload::each(args.mix.preparation()?, keys(args));
+    let tally = Tally::new().map_err(|error| format!("cannot make a histogram: {error}"))?;
+    let length = Length::Answers(u64::MAX);
+    let window = Window::begin(workload, tally, Duration::ZERO, length, None).map_err(|e| e.to_string())?;
+    let done = drive(args, args.transport[0], PREPARE_IN_FLIGHT, window)?.tally;
+    if done.not_applied + done.unknown > 0 {
+        return Err(format!("cannot prepare the shop; is examples/shop served there? {:?}", done.codes));
+    }
+    eprintln!("prepared {} keys", args.keys);
+    Ok(())
+}
+
+fn drive(args: &Args, transport: Transport, in_flight: usize, window: Window) -> Result<Measured, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let local = tokio::task::LocalSet::new();
-    let measured = local.block_on(&runtime, window(args, transport, in_flight))?;
-    Ok(Row::new(transport, in_flight, &measured))
-}
-
-async fn window(args: &Args, transport: Transport, in_flight: usize) -> Result<Measured, String> {
-    let keys = Keys::new(args.distribution, args.keys, args.zipf_exponent);
-    let workload = Workload::new(operations(args, transport)?, keys, args.seed)?;
-    let tally = Tally::new().map_err(|error| format!("cannot make a histogram: {error}"))?;
-    let length = args.commands.map_or(Length::Time(args.duration), Length::Answers);
-    let server = args.server_pid.map(Process::with_id);
-    let window = Window::begin(workload, tally, args.warmup, length, server).map_err(|e| e.to_string())?;
     let shared = Shared::new(window);
     let target = Target { grpc: args.server.clone(), http: args.http.clone() };
-    transport::drive(transport, &target, in_flight, args.connections, &shared).await?;
-    let window = shared.into_inner().ok_or("a connection outlived the measurement")?;
-    Ok(window.end())
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, transport::drive(transport, &target, in_flight, args.connections, &shared))?;
+    Ok(shared.into_inner().ok_or("a connection outlived the measurement")?.end())
+}
+
+fn keys(args: &Args) -> Keys {
+    Keys::new(args.distribution, args.keys, args.zipf_exponent)
 }
 
 fn operations(args: &Args, transport: Transport) -> Result<Vec<Operation>, String> {

@@ -1,4 +1,4 @@
-//! Texts with holes: `{{n}}`, `{{key}}`, `{{rand}}`, `{{rand:1-10}}`, `{{run}}`.
+//! Texts with holes: `{{n}}`, `{{key}}`, `{{any}}`, `{{rand}}`, `{{rand:1-10}}`, `{{run}}`.
 
 use std::fmt::Write;
 
@@ -16,6 +16,7 @@ enum Part {
     Text(String),
     Number,
     Key,
+    AnyKey,
     Run,
     Random { from: u64, to: u64 },
 }
@@ -27,6 +28,8 @@ pub struct Fill<'a> {
     pub number: u64,
     /// The key it was drawn for.
     pub key: u64,
+    /// How many keys there are, at least 1.
+    pub keys: u64,
     /// A text that no other run has.
     pub run: &'a str,
 }
@@ -64,6 +67,7 @@ impl Template {
                 Part::Run => out.write_str(fill.run),
                 Part::Number => write!(out, "{}", fill.number),
                 Part::Key => write!(out, "{}", fill.key),
+                Part::AnyKey => write!(out, "{}", rng.random_range(0..fill.keys.max(1))),
                 Part::Random { from, to } => write!(out, "{}", rng.random_range(*from..=*to)),
             };
         }
@@ -75,6 +79,7 @@ fn hole(name: &str) -> Result<Part, String> {
     match name.trim() {
         "n" => Ok(Part::Number),
         "key" => Ok(Part::Key),
+        "any" => Ok(Part::AnyKey),
         "run" => Ok(Part::Run),
         "rand" => Ok(Part::Random { from: 0, to: u64::from(u32::MAX) }),
         other => {
@@ -83,7 +88,7 @@ fn hole(name: &str) -> Result<Part, String> {
             match bounds {
                 Some((from, to)) if from <= to => Ok(Part::Random { from, to }),
                 _ => Err(format!(
-                    "{{{{{other}}}}} is not known; there are {{{{n}}}}, {{{{key}}}}, {{{{run}}}}, {{{{rand}}}} \
+                    "{{{{{other}}}}} is not known; there are {{{{n}}}}, {{{{key}}}}, {{{{any}}}}, {{{{run}}}}, {{{{rand}}}} \
                      and {{{{rand:1-10}}}}"
                 )),
             }
@@ -99,7 +104,7 @@ mod tests {
 
     fn fill(text: &str) -> String {
         let mut rng = SmallRng::seed_from_u64(1);
-        let fill = Fill { number: 7, key: 3, run: "r1" };
+        let fill = Fill { number: 7, key: 3, keys: 1, run: "r1" };
         Template::parse(text).expect("valid").fill(fill, &mut rng)
     }
 
@@ -110,6 +115,7 @@ mod tests {
             r#"{"id":"o-r1-7","k":3,"x":{}}"#
         );
         assert_eq!(fill(""), "");
+        assert_eq!(fill("p-{{any}}"), "p-0", "there is one key");
         assert_eq!(fill("{{rand:4-4}}"), "4");
         assert!(fill("{{rand}}").parse::<u32>().is_ok());
     }

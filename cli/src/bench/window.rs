@@ -79,9 +79,9 @@ impl Window {
         })
     }
 
-    /// The next request to send; `None` when the window is closed.
+    /// The next request to send; `None` when the window is closed or there is nothing left to ask.
     pub fn next(&mut self) -> Option<Request> {
-        if self.closed.is_some() { None } else { Some(self.workload.next()) }
+        if self.closed.is_some() { None } else { self.workload.next() }
     }
 
     /// Takes note of an answer.

@@ -9,6 +9,7 @@ mod reload;
 mod signals;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ Examples:
   corallite dev shop.yaml --ephemeral --lanes 1
   corallite dev examples/shop --data /var/lib/shop --http 0.0.0.0:8080
 
-PATH is a manifest or a folder of manifests and behaviors. They must declare one ActorShard: each
+PATH is a manifest or a folder of manifests. They must declare one ActorShard: each
 run of dev serves one. A changed behavior is taken at once; if it is refused, the old one goes on.
 Ctrl-C stops and loses nothing; a second one stops at once. Logs go to standard error and follow
 RUST_LOG.";
@@ -37,7 +38,7 @@ RUST_LOG.";
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Manifests, or folders of manifests and behaviors
+    /// Manifests, or folders of manifests
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Where the shard is kept [default: ./corallite-data/<namespace>-<shard>]
@@ -70,8 +71,8 @@ fn parse_lanes(text: &str) -> Result<usize, String> {
 /// Why `dev` ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("{0}")]
-    Manifest(#[source] manifest::ManifestError),
+    #[error("the manifests have errors:\n{0}")]
+    Manifest(String),
     #[error("no ActorShard is declared in {0}")]
     NoShard(String),
     #[error(
@@ -114,9 +115,12 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 async fn serve(args: &Args) -> Result<(), Error> {
-    let mut spec = load(&args.paths)?;
+    let Reading { mut spec, files, warnings } = load(&args.paths)?;
+    for warning in warnings {
+        eprintln!("{warning}");
+    }
     let mut signals = Signals::listen().map_err(Error::Signals)?;
-    let mut changes = watch::changes(&args.paths).map_err(Error::Watch)?;
+    let mut changes = watch::changes(args.paths.iter().chain(&files)).map_err(Error::Watch)?;
     let config = config(args, &spec);
     let store = config.store.clone();
     let running = tokio::select! {
@@ -142,13 +146,27 @@ async fn serve(args: &Args) -> Result<(), Error> {
     }
 }
 
-fn load(paths: &[PathBuf]) -> Result<ShardSpec, Error> {
-    let mut shards = manifest::load(paths).map_err(Error::Manifest)?;
-    match (shards.pop(), shards.is_empty()) {
-        (Some(shard), true) => Ok(shard),
+/// What the manifests say now, and the files that say it.
+struct Reading {
+    spec: ShardSpec,
+    files: BTreeSet<PathBuf>,
+    warnings: Vec<String>,
+}
+
+fn load(paths: &[PathBuf]) -> Result<Reading, Error> {
+    let loaded = manifest::load(paths);
+    let (errors, warnings): (Vec<_>, Vec<_>) = loaded.findings.iter().partition(|finding| finding.is_error());
+    if !errors.is_empty() {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        return Err(Error::Manifest(lines.join("\n")));
+    }
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let mut specs: Vec<ShardSpec> = loaded.shards.into_iter().map(|shard| shard.spec).collect();
+    match (specs.pop(), specs.is_empty()) {
+        (Some(spec), true) => Ok(Reading { spec, files: loaded.files, warnings }),
         (Some(last), false) => {
-            shards.push(last);
-            let names: Vec<String> = shards.into_iter().map(|shard| shard.name).collect();
+            specs.push(last);
+            let names: Vec<String> = specs.into_iter().map(|spec| spec.name).collect();
             Err(Error::SeveralShards(names.join(", ")))
         }
         (None, _) => {
@@ -179,7 +197,7 @@ fn config(args: &Args, spec: &ShardSpec) -> Config {
 /// changes again.
 async fn reload(running: &Running, spec: &mut ShardSpec, paths: &[PathBuf]) {
     let after = match load(paths) {
-        Ok(after) => after,
+        Ok(reading) => reading.spec,
         Err(error) => return say(&format!("not taken: {error}\n")),
     };
     for change in reload::changes(spec, &after) {

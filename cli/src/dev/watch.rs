@@ -3,6 +3,7 @@
 //!
 //! Editors write files in several steps; a burst of changes is one signal.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,11 +24,11 @@ pub struct Changes {
     _watcher: RecommendedWatcher,
 }
 
-/// Watches the folders of `paths`, and everything below those that are folders.
+/// Watches folders, and files through the folders they are in; not what is below.
 ///
 /// # Errors
 /// The system cannot watch one of them.
-pub fn changes(paths: &[PathBuf]) -> notify::Result<Changes> {
+pub fn changes<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> notify::Result<Changes> {
     let (sender, signals) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.as_ref().is_ok_and(is_relevant) {
@@ -35,13 +36,10 @@ pub fn changes(paths: &[PathBuf]) -> notify::Result<Changes> {
             let _ = sender.try_send(());
         }
     })?;
-    for path in paths {
-        if path.is_dir() {
-            watcher.watch(path, RecursiveMode::Recursive)?;
-        } else {
-            // Editors replace files, which ends the watching of the file itself.
-            watcher.watch(folder_of(path), RecursiveMode::NonRecursive)?;
-        }
+    // Editors replace files, which would end the watching of the file itself.
+    let folder = |path: &'a PathBuf| if path.is_dir() { path.as_path() } else { folder_of(path) };
+    for folder in paths.into_iter().map(folder).collect::<BTreeSet<&Path>>() {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
     }
     Ok(Changes { signals, _watcher: watcher })
 }
@@ -91,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let behavior = folder.path().join("order.js");
         std::fs::write(&behavior, "1").expect("write");
-        let mut changes = changes(&[folder.path().to_owned()]).expect("watch");
+        let mut changes = changes([&folder.path().to_owned()]).expect("watch");
         std::fs::write(&behavior, "2").expect("write");
         assert!(changed(&mut changes).await, "a file written in place");
         std::fs::write(folder.path().join("tmp"), "3").expect("write");
@@ -104,7 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let manifest = folder.path().join("shop.yaml");
         std::fs::write(&manifest, "a: 1").expect("write");
-        let mut changes = changes(std::slice::from_ref(&manifest)).expect("watch");
+        let mut changes = changes([&manifest]).expect("watch");
         std::fs::remove_file(&manifest).expect("remove");
         std::fs::write(&manifest, "a: 2").expect("write");
         assert!(changed(&mut changes).await);
