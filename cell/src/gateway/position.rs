@@ -192,7 +192,7 @@ mod tests {
     }
 
     const GOLDEN_ZERO: &str = "AQAABA";
-    const GOLDEN_LARGE: &str = "?";
+    const GOLDEN_LARGE: &str = "Af8BwIQ9OA";
 
     #[test]
     fn what_is_no_token_is_refused() {
