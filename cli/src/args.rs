@@ -14,7 +14,7 @@ Exit codes:
 
 Start here:
   corallite dev examples/shop
-  corallite call Order/o-1 place '{\"userId\":\"u-1\",\"productId\":\"mug\",\"quantity\":1,\"unitPriceCents\":900}'
+  corallite call Order/o-1 place '{\"userId\":\"u-1\",\"productId\":\"lamp\",\"quantity\":1,\"unitPriceCents\":4900}'
   corallite get Order/o-1
   corallite events Order/o-1";
 

@@ -14,9 +14,9 @@ use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
-  corallite call Order/o-1 place '{\"userId\":\"u-1\",\"productId\":\"mug\",\"quantity\":1,\"unitPriceCents\":900}'
-  corallite call Order/o-1 place \"$ORDER\" --until OrderConfirmed,OrderExpired --wait 10s
-  corallite call Order/o-1 pay '{}' --id pay-o-1 | jq .reply
+  corallite call Order/o-1 place '{\"userId\":\"u-1\",\"productId\":\"lamp\",\"quantity\":1,\"unitPriceCents\":4900}'
+  corallite call Order/o-1 place \"$ORDER\" --until OrderReady,OrderCancelled --wait 10s
+  corallite call Order/o-1 cancel --id cancel-o-1 | jq .events
 
 Every call has a command id, made here unless --id gives one. What surely did not happen
 (overloaded, moved) and what may have happened (the answer was lost) is sent again under the same

@@ -12,7 +12,7 @@ use crate::output;
 const EXAMPLES: &str = "\
 Examples:
   corallite query Order/o-1 summary
-  corallite query Order/o-1 lines '{\"limit\":10}'
+  corallite query Inventory/lamp available
 
 Queries are the functions under `queries` in the actor type's behavior.";
 

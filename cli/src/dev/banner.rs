@@ -9,8 +9,12 @@ use corallite_cell::spec::ShardSpec;
 
 use crate::dev::cell::{Listeners, StoreConfig};
 
-/// A command of the running example, so that the first request of a newcomer does something.
-const FIRST_ORDER: &str = r#"{"userId":"u-1","productId":"mug","quantity":1,"unitPriceCents":900}"#;
+/// Requests to the running example, so that a newcomer's first order finds a product and stock.
+const SHOP: [(&str, &str, &str, &str); 3] = [
+    ("Product", "lamp", "create", r#"{"name":"Lamp","priceCents":4900}"#),
+    ("Inventory", "lamp", "receive", r#"{"quantity":3}"#),
+    ("Order", "o-1", "place", r#"{"userId":"ann","productId":"lamp","quantity":1,"unitPriceCents":4900}"#),
+];
 
 /// What the types offer, by name.
 type Interfaces<'a> = &'a [(Arc<str>, Interface)];
@@ -43,20 +47,26 @@ pub fn text(spec: &ShardSpec, store: &StoreConfig, at: Listeners, types: Interfa
     out
 }
 
-/// A command with `curl`, and a look at what it left behind.
+/// Commands with `curl`, and a look at what the last one left behind.
 fn first_request(http: SocketAddr, types: Interfaces<'_>) -> Option<String> {
     let offers = |wanted: &str, command: &str| {
         let found = types.iter().find(|(name, _)| &**name == wanted);
         found.is_some_and(|(_, offers)| offers.commands.iter().any(|name| &**name == command))
     };
-    let (actor, command, payload) = if offers("Order", "place") {
-        ("Order/o-1".to_owned(), "place", FIRST_ORDER)
-    } else {
+    let mut requests = SHOP.to_vec();
+    if !SHOP.iter().all(|(name, _, command, _)| offers(name, command)) {
         let (name, offers) = types.iter().find(|(_, offers)| !offers.commands.is_empty())?;
-        (format!("{name}/first"), &**offers.commands.first()?, "{}")
-    };
-    let base = format!("http://{http}/v1/actors/{actor}");
-    Some(format!("  curl -s {base}/{command} -d '{payload}'\n  curl -s {base}\n  curl -s {base}/events"))
+        requests = vec![(&**name, "first", &**offers.commands.first()?, "{}")];
+    }
+    let (name, id, ..) = requests.last()?;
+    let base = format!("http://{http}/v1/actors");
+    let mut lines: Vec<String> = requests
+        .iter()
+        .map(|(name, id, command, payload)| format!("  curl -s {base}/{name}/{id}/{command} -d '{payload}'"))
+        .collect();
+    lines.push(format!("  curl -s {base}/{name}/{id}"));
+    lines.push(format!("  curl -s {base}/{name}/{id}/events"));
+    Some(lines.join("\n"))
 }
 
 #[cfg(test)]
@@ -74,7 +84,11 @@ mod tests {
 
     #[test]
     fn the_shop_is_tried_with_an_order() {
-        let types = [offering("Inventory", &["restock"]), offering("Order", &["pay", "place"])];
+        let types = [
+            offering("Product", &["create", "delist"]),
+            offering("Inventory", &["receive"]),
+            offering("Order", &["cancel", "place"]),
+        ];
         let request = first_request(http(), &types).expect("a command");
         assert!(
             request.contains("http://127.0.0.1:7080/v1/actors/Order/o-1/place -d '{\"userId\""),
