@@ -33,7 +33,6 @@ use crate::limits;
 use crate::metrics::{LaneMetrics, TypeMetrics};
 use crate::outcome::Failure;
 use crate::request::{DeadLetter, EventsPage, ReadAnswer};
-use crate::router::BucketSpace;
 
 /// Messages handed to the lane before it is flushed.
 const BURST_MESSAGES_MAX: usize = 1_024;
@@ -149,8 +148,6 @@ pub(crate) struct Surroundings {
     pub lanes: Arc<[LaneHandle]>,
     /// This lane's number.
     pub number: usize,
-    /// Where messages go.
-    pub space: BucketSpace,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// This lane's metrics.

@@ -59,6 +59,12 @@ pub struct Args {
     /// Where to listen for health checks and metrics
     #[arg(long, default_value = "127.0.0.1:7090", value_name = "ADDRESS")]
     admin: SocketAddr,
+    /// Actors kept as live objects, all lanes together
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    hot_actors: usize,
+    /// Memory for actors, all lanes together, in MiB
+    #[arg(long, default_value_t = 512, value_name = "MIB")]
+    memory_mib: usize,
     /// Write the addresses to this file as JSON once everything is served
     #[arg(long, value_name = "FILE")]
     addresses_file: Option<PathBuf>,
@@ -87,6 +93,8 @@ enum Error {
     Start(#[source] cell::StartError),
     #[error("cannot write the addresses to {path:?}: {source}")]
     AddressesFile { path: PathBuf, source: std::io::Error },
+    #[error("{0}; nothing that was answered is lost, start again")]
+    Ended(String),
     #[error("stopped before it was done")]
     Interrupted,
 }
@@ -123,7 +131,7 @@ async fn serve(args: &Args) -> Result<(), Error> {
     let mut changes = watch::changes(args.paths.iter().chain(&files)).map_err(Error::Watch)?;
     let config = config(args, &spec);
     let store = config.store.clone();
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         started = cell::start(config) => started.map_err(Error::Start)?,
         () = signals.next() => return Err(Error::Interrupted),
     };
@@ -133,9 +141,13 @@ async fn serve(args: &Args) -> Result<(), Error> {
         write_addresses(path, addresses)
             .map_err(|source| Error::AddressesFile { path: path.clone(), source })?;
     }
+    for (type_name, error) in running.refused() {
+        say(&format!("{type_name}: refused, the stored version goes on: {error}\n"));
+    }
     loop {
         tokio::select! {
             () = signals.next() => break,
+            part = running.ended() => return Err(Error::Ended(part)),
             () = changes.next() => reload(&running, &mut spec, &args.paths).await,
         }
     }
@@ -190,6 +202,8 @@ fn config(args: &Args, spec: &ShardSpec) -> Config {
         store,
         lanes: args.lanes.unwrap_or_else(processors),
         listeners: Listeners { grpc: args.grpc, http: args.http, admin: args.admin },
+        hot_actors_max: args.hot_actors,
+        memory_bytes_max: args.memory_mib << 20,
     }
 }
 
