@@ -21,4 +21,6 @@ pub mod store;
 
 pub mod cell;
 pub mod metrics;
+pub mod registry;
 pub mod serve;
+pub mod telemetry;

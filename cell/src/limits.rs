@@ -92,6 +92,12 @@ pub const LANE_QUEUE_BYTES_MAX: usize = 64 << 20;
 pub const MAILBOX_COMMANDS_DEFAULT: u32 = 1_000;
 /// Longest run of one command's script, in milliseconds, unless its type says otherwise.
 pub const COMMAND_MS_DEFAULT: u32 = 50;
+/// Heap of one lane's scripts, live states included, in bytes.
+pub const SCRIPT_HEAP_BYTES_DEFAULT: usize = 256 << 20;
+/// Stack of a script, in bytes.
+pub const SCRIPT_STACK_BYTES_MAX: usize = 256 << 10;
+/// Longest evaluation of a behavior's module, in milliseconds.
+pub const SCRIPT_LOAD_MS_MAX: u32 = 1_000;
 /// Largest state of one actor in bytes of JSON, unless its type says otherwise.
 pub const STATE_BYTES_DEFAULT: u32 = 1 << 20;
 /// Events between two snapshots of one actor, unless its type says otherwise.
@@ -107,6 +113,22 @@ pub const DEADLINE_MS_DEFAULT: u64 = 10_000;
 pub const DEADLINE_MS_MAX: u64 = 300_000;
 /// How long an answer may come after its deadline before it is `unknown`, in milliseconds.
 pub const DEADLINE_GRACE_MS: u64 = 1_000;
+/// Most events one `?until=` may name.
+pub const UNTIL_EVENTS_MAX: usize = 16;
+/// Entries in one page of history or dead letters when the request does not say.
+pub const PAGE_DEFAULT: u32 = 100;
+/// Connections of one listener; further ones wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Calls under way on one gRPC connection.
+pub const CONNECTION_CALLS_MAX: u32 = 1_024;
+/// Commands of one stream without an answer; further ones are not read until answers leave.
+pub const STREAM_COMMANDS_MAX: usize = 4_096;
+/// How long an HTTP/1 connection may take for the head of its next request, in milliseconds.
+pub const REQUEST_HEAD_MS_MAX: u64 = 60_000;
+/// How long requests under way may go on after a stop was asked for, in milliseconds.
+pub const SHUTDOWN_GRACE_MS: u64 = 20_000;
+/// An error's sentence in a gRPC status is cut after this many bytes: it travels in a header.
+pub const STATUS_MESSAGE_BYTES_MAX: usize = 1_024;
 /// Most events in one page of history.
 pub const EVENTS_PAGE_MAX: u32 = 1_000;
 

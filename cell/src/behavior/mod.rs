@@ -5,10 +5,50 @@
 //! [`Call`] brings time and seed. Equal inputs give equal outputs.
 //!
 //! Only this folder knows QuickJS. The trait leaves room for a second engine.
+//!
+//! # Reading what an older version recorded
+//!
+//! A behavior may export `stateVersion` (a whole number, 1 if absent), which grows with each change of
+//! its state's shape or of what its events mean. Then it may export
+//!
+//! - `migrate(state, from)`: the state of now, made of a snapshot whose `stateVersion` was `from`.
+//!   Without it an older snapshot is refused;
+//! - `upcast: { OldName: (payload, from) => … }`: for events recorded under an older `stateVersion`,
+//!   the payload of now, or `["NewName", payload]`. Events it does not list are folded as they are.
+//!
+//! Snapshots and events of a newer `stateVersion` than its own are refused. Both functions are as pure
+//! as folds.
+//!
+//! # States
+//!
+//! A state is any JSON value; `undefined` is refused. It is frozen: changing one in place is a script
+//! error with file and line. What is written and refused as JSON is said in `convert.rs`.
+
+pub mod native;
+pub mod quickjs;
+
+mod convert;
+mod deadline;
+mod duration;
+mod emit;
+mod fault;
+mod host;
+mod sandbox;
+mod schema;
+mod state;
+mod tell;
+mod timer;
+mod version;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use quickjs::QuickJsEngine;
+pub use state::State;
 
 use crate::ids::TypeId;
 
