@@ -35,6 +35,8 @@ mod read;
 mod residency;
 pub mod row;
 pub mod run;
+#[cfg(test)]
+mod sim;
 pub mod stats;
 mod turn;
 pub mod version;
@@ -145,6 +147,9 @@ pub struct Lane<E: Engine> {
     dead_waiting: Vec<(u64, Bucket, Token)>,
     flushing: bool,
     stats: LaneStats,
+    /// Rules this lane leaves out, for simulations that show what each is for.
+    #[cfg(test)]
+    pub(crate) sabotage: sim::faults::Sabotage,
     /// Last: live states must go before it.
     engine: E,
 }
@@ -196,6 +201,8 @@ impl<E: Engine> Lane<E> {
             dead_waiting: Vec::new(),
             flushing: false,
             stats: LaneStats::default(),
+            #[cfg(test)]
+            sabotage: sim::faults::Sabotage::default(),
             engine,
         })
     }
