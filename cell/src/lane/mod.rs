@@ -64,7 +64,7 @@ use held::Held;
 pub use input::Input;
 use input::{CommandInput, ReadInput};
 pub use output::{Output, Reply};
-use read::Lookup;
+use read::{Load, Lookup};
 pub use stats::LaneStats;
 use work::{Token, Work, WorkKind};
 
@@ -127,7 +127,7 @@ pub struct Lane<E: Engine> {
     warm: VecDeque<ActorIx>,
     memory: residency::Memory,
     /// Loads under way, by number.
-    loads: FxHashMap<u64, ActorIx>,
+    loads: FxHashMap<u64, Load>,
     out: Vec<Output>,
     rng: SmallRng,
     /// Numbers arrivals, loads, lookups and alarms.
