@@ -124,9 +124,11 @@ impl<E: Engine> Lane<E> {
         let (failed, waiting) =
             std::mem::take(&mut self.held).into_iter().partition(|held: &Held| held.check != 0 && held.check <= check);
         self.held = waiting;
+        let actors: Vec<_> = failed.iter().map(|held| held.actor).collect();
         for held in failed {
             self.work_failed((held.actor, held.work), failure);
         }
+        self.forget_blanks(actors);
     }
 
     /// Takes back the answers that rest on records which were undone.

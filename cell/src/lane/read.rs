@@ -298,9 +298,6 @@ impl<E: Engine> Lane<E> {
         let works: Vec<Work> = self.actors[ix].mailbox.drain(..).collect();
         self.queued_commands = self.queued_commands.saturating_sub(works.len());
         for work in works {
-            if self.actors.get(ix).is_none() {
-                break;
-            }
             self.activation_failed(ix, work, failure);
         }
         self.forget_if_blank(ix);
