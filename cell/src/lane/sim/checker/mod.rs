@@ -18,7 +18,7 @@ macro_rules! ensure {
         }
     };
 }
-pub(super) use ensure;
+pub(in crate::lane::sim) use ensure;
 
 /// Checks everything about a history that has come to rest.
 pub fn check(world: &World) -> Result<Shown, String> {
