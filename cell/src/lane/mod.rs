@@ -146,6 +146,8 @@ pub struct Lane<E: Engine> {
     /// Who waits for a change of dead letters, by batch.
     dead_waiting: Vec<(u64, Bucket, Token)>,
     flushing: bool,
+    /// Some bucket is being released.
+    releasing: bool,
     stats: LaneStats,
     /// Rules this lane leaves out, for simulations that show what each is for.
     #[cfg(test)]
@@ -200,6 +202,7 @@ impl<E: Engine> Lane<E> {
             collected_heap_bytes: 0,
             dead_waiting: Vec::new(),
             flushing: false,
+            releasing: false,
             stats: LaneStats::default(),
             #[cfg(test)]
             sabotage: sim::faults::Sabotage::default(),
@@ -246,6 +249,7 @@ impl<E: Engine> Lane<E> {
         self.pump_ready();
         self.ask_for_check();
         self.start_flight();
+        self.finish_releases();
         if self.flushing {
             self.flush_everything();
         }
