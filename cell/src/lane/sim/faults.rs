@@ -57,6 +57,7 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sabotage {
     pub refusal_early: bool,
+    pub reply_early: bool,
     pub checkpoint_speculates: bool,
     pub answered_anew: bool,
     pub ack_dropped: bool,
@@ -71,6 +72,7 @@ impl Rule {
     pub fn sabotage(self) -> Sabotage {
         Sabotage {
             refusal_early: self == Self::RefusalEarly,
+            reply_early: self == Self::ReplyEarly,
             checkpoint_speculates: self == Self::CheckpointSpeculates,
             answered_anew: self == Self::AnsweredAnew,
             ack_dropped: self == Self::AckDropped,

@@ -4,10 +4,13 @@
 use corallite_proto::store as rec;
 
 use super::faults::Rule;
-use crate::lane::Input;
+use crate::behavior::Engine;
 use crate::lane::input::Resolution;
 use crate::lane::io::{Performed, StoreIo};
 use crate::lane::output::{Output, ResolveBucket};
+use crate::lane::work::Work;
+use crate::lane::{Input, Lane, Reply};
+use crate::request::Applied;
 use crate::router::owner::Session;
 use crate::store::key::Keys;
 use crate::store::{Check, StoreError, Write, record};
@@ -84,4 +87,27 @@ pub async fn current_session(session: Session) -> Result<Session, StoreError> {
     let snapshot = session.store.snapshot().await?;
     let value = snapshot.get(&session.keys.session(&session.cell)).await?;
     Ok(Session { value: value.unwrap_or_default(), ..session })
+}
+
+impl<E: Engine> Lane<E> {
+    /// Forgets a message as if its acknowledgement were in the log.
+    pub(crate) fn drop_unlogged(&mut self, bucket: crate::ids::Bucket, (offset, n): (u64, u32)) {
+        self.next_of_pair(bucket, (offset, n));
+        if let Some(owned) = self.buckets.get_mut(&bucket) {
+            let ack = rec::Ack { offset, n };
+            let record = rec::Record { acks: vec![ack], ..rec::Record::default() };
+            crate::lane::land::fold_acks(&mut owned.derived, &record);
+        }
+    }
+
+    /// Replies at once if the rule that forbids it is taken out.
+    pub(crate) fn answer_early(&mut self, work: &Work, applied: Option<Applied>) -> Option<Applied> {
+        match (work.token(), applied) {
+            (Some(token), Some(applied)) if self.sabotage.reply_early => {
+                self.reply(token, Reply::Command(Ok(applied)));
+                None
+            }
+            (_, applied) => applied,
+        }
+    }
 }

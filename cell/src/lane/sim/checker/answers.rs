@@ -116,7 +116,7 @@ impl<'a> Answers<'a> {
         applied: &Applied,
     ) -> Result<(), String> {
         let ran = &self.replayed.ran[&attempt.op];
-        ensure!(ran.payload == attempt.payload, "it got the answer of another payload");
+        ensure!(op.payloads[ran.payload] == op.payloads[attempt.payload], "it got the answer of another payload");
         ensure!(applied.reply == ran.record.reply, "the log has reply {:?}", ran.record.reply);
         ensure!(applied.seq.0 == ran.record.seq, "the log has seq {}", ran.record.seq);
         let place = (applied.position.bucket.0, applied.position.offset.0);
@@ -180,7 +180,7 @@ impl<'a> Answers<'a> {
             let ran = ran.ok_or("the command id was never used")?;
             let made = &self.versions(&ran.account)[ran.version];
             ensure!(made.stamp <= stamp, "nobody could know yet");
-            ensure!(ran.payload != attempt.payload, "the payload is the same");
+            ensure!(op.payloads[ran.payload] != op.payloads[attempt.payload], "the payload is the same");
             return Ok(());
         }
         let refused = failure.outcome == Outcome::Refused;
