@@ -65,6 +65,12 @@ fn rebuild_midway(world: &mut World) -> Result<(), String> {
     world.packets.clear();
     serve(world, settle_store)?;
     flush_all_by(world, settle_store)?;
+    if world.processes[0].buckets.contains(&Phase::Lost) {
+        // An older session started last, and flushing was how this process heard of it.
+        crash_all(world);
+        serve(world, settle_store)?;
+        flush_all_by(world, settle_store)?;
+    }
     check_rebuilt(world)
 }
 
