@@ -128,6 +128,11 @@ fn an_answer_waits_for_proof_of_ownership() {
 }
 
 #[test]
+fn a_page_of_history_waits_for_proof_of_ownership() {
+    assert_needed(Rule::HistoryUnchecked);
+}
+
+#[test]
 fn a_reply_waits_for_its_commit() {
     assert_needed(Rule::ReplyEarly);
 }
