@@ -295,13 +295,12 @@ fn flush_all(world: &mut World) -> Result<(), String> {
 
 /// Writes every checkpoint.
 fn flush_all_by(world: &mut World, settle: fn(&mut World) -> Result<(), String>) -> Result<(), String> {
-    for flushed in &mut world.processes[0].flushed {
-        *flushed = false;
-    }
-    each_lane(world, |world, at, lane| world.give(at, lane, Input::Flush));
     for _ in 0..100 {
+        world.processes[0].flushed.fill(false);
+        each_lane(world, |world, at, lane| world.give(at, lane, Input::Flush));
         settle(world)?;
-        if world.processes[0].flushed.iter().all(|flushed| *flushed) {
+        let flushed = world.processes[0].flushed.iter().all(|flushed| *flushed);
+        if flushed && (checker::is_checkpointed(world) || !world.processes[0].serves_all()) {
             return Ok(());
         }
         world.advance(600);
