@@ -87,12 +87,17 @@ pub struct Clients {
     waiting: BTreeMap<u64, Waits>,
     next_token: u64,
     /// Reads are of pages of history, all of it.
-    pub pages_only: bool,
+    pages_only: bool,
     /// What goes against the rules of answering at all.
     pub violations: Vec<String>,
 }
 
 impl Clients {
+    /// Clients that have sent nothing; on demand they read nothing but whole pages of history.
+    pub fn new(pages_only: bool) -> Self {
+        Self { pages_only, ..Self::default() }
+    }
+
     /// How many answers are awaited.
     pub fn outstanding(&self) -> usize {
         self.waiting.len()

@@ -84,7 +84,7 @@ impl World {
             profile,
             rule,
             stamp: 0,
-            clients: Clients { pages_only: suited == Rule::HistoryUnchecked, ..Clients::default() },
+            clients: Clients::new(suited == Rule::HistoryUnchecked),
             log: BTreeMap::new(),
             trace,
             processes: Vec::new(),
