@@ -28,6 +28,10 @@ use crate::limits::JSON_DEPTH_MAX;
 
 /// Distinct property names whose JSON text is remembered; maps by id would fill memory otherwise.
 const KEYS_REMEMBERED_MAX: usize = 4_096;
+/// First size of a buffer for JSON, in bytes.
+const BYTES_EXPECTED: usize = 256;
+/// Largest buffer that is kept for the next state, in bytes.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 /// Integers up to here have one f64 each, and are written without an exponent.
 const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
@@ -39,6 +43,7 @@ pub(super) struct Intrinsics {
     array_prototype: Persistent<Value<'static>>,
     make_error: Persistent<Function<'static>>,
     keys: RefCell<KeyTexts>,
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Intrinsics {
@@ -59,6 +64,7 @@ impl Intrinsics {
             array_prototype: Persistent::save(ctx, array_prototype),
             make_error: Persistent::save(ctx, make_error),
             keys: RefCell::default(),
+            scratch: RefCell::default(),
         }
     }
 
@@ -88,7 +94,9 @@ impl Intrinsics {
             keys: &self.keys,
             bytes_max,
             skipped: 0,
-            out: Vec::new(),
+            // What a state's walk writes is only counted, so its buffer is used again.
+            out: if take == Take::State { self.scratch.take() } else { Vec::with_capacity(BYTES_EXPECTED) },
+            scratch: &self.scratch,
         })
     }
 }
@@ -168,6 +176,7 @@ pub(super) struct Walk<'js, 'r> {
     freezing: Option<(Function<'js>, Function<'js>)>,
     normalize: bool,
     keys: &'r RefCell<KeyTexts>,
+    scratch: &'r RefCell<Vec<u8>>,
     bytes_max: usize,
     skipped: usize,
     out: Vec<u8>,
@@ -175,8 +184,10 @@ pub(super) struct Walk<'js, 'r> {
 
 /// What a walk wrote.
 pub(super) struct Written {
-    /// JSON; of a state only the parts that were not frozen before.
+    /// The JSON; empty of a state.
     pub(super) bytes: Vec<u8>,
+    /// Its length in bytes; of a state only of the parts that were not frozen before.
+    pub(super) length: usize,
     /// How many frozen parts were left out.
     pub(super) skipped: usize,
 }
@@ -186,7 +197,14 @@ impl<'js> Walk<'js, '_> {
     pub(super) fn run(mut self, value: &Value<'js>) -> Result<Written, Refusal> {
         self.value(value, 0)?;
         self.within_limit()?;
-        Ok(Written { bytes: self.out, skipped: self.skipped })
+        let length = self.out.len();
+        let mut bytes = std::mem::take(&mut self.out);
+        if self.freezing.is_some() {
+            bytes.clear();
+            bytes.shrink_to(SCRATCH_BYTES_KEPT);
+            bytes = std::mem::replace(&mut *self.scratch.borrow_mut(), bytes);
+        }
+        Ok(Written { bytes, length, skipped: self.skipped })
     }
 
     fn value(&mut self, value: &Value<'js>, depth: usize) -> Result<(), Refusal> {
