@@ -23,6 +23,9 @@ export default {
       return { orderId: ctx.id };
     },
     nothing() {},
+    loop() { for (;;) {} },
+    work() { const list = []; for (;;) { list.length = 0; for (let i = 0; i < 99; i++) list.push({ i }); } },
+    text() { let n = 0; for (;;) n += JSON.stringify({ a: [1, 2, 3], n }).length; },
   },
   events: {
     OrderPlaced: (order, e) => ({ ...order, ...e, status: "placed" }),
@@ -35,6 +38,7 @@ const COMMAND: &[u8] = br#"{"userId":"u-0000007","productId":"p-000123","quantit
 
 const STATE: &[u8] = br#"{"status":"placed","userId":"u-0000007","productId":"p-000123","quantity":3,"unitPriceCents":1999,"note":"leave it at the door of the neighbour, please, thanks","totalCents":5997,"placedAt":1700000000000,"address":"12 Long Street, 1234 Townsville","email":"someone@example.org","couponCode":"SPRING-2024","channel":"web","locale":"en"}"#;
 
+const COMMAND_MS: u32 = 50;
 const KEY: VersionKey = VersionKey { type_id: TypeId(1), ordinal: 1 };
 
 fn main() {
@@ -70,8 +74,23 @@ fn main() {
     });
     println!("{:<42} {:>9.2} µs", "  each", per_hundred / 100.0);
 
+    for runaway in ["loop", "work", "text"] {
+        overshoot(&mut engine, &state, runaway);
+    }
     states(&mut engine);
     versions(&mut engine);
+}
+
+/// How long after its deadline a runaway script is stopped.
+fn overshoot(engine: &mut QuickJsEngine, state: &State, command: &str) {
+    let longest = (0..10)
+        .map(|_| {
+            let started = Instant::now();
+            engine.command(KEY, state, &call(command, b"null")).expect_err("must be stopped");
+            started.elapsed().as_secs_f64() * 1e3 - f64::from(COMMAND_MS)
+        })
+        .fold(0.0, f64::max);
+    println!("{:<42} {longest:>9.2} ms", format!("runaway {command}, longest after its deadline"));
 }
 
 fn states(engine: &mut QuickJsEngine) {
@@ -139,7 +158,7 @@ fn source(ordinal: u32) -> BehaviorSource {
         file: "order.js".into(),
         source: SOURCE.into(),
         schema: None,
-        limits: ScriptLimits { command_ms: 50, state_bytes: 1 << 20 },
+        limits: ScriptLimits { command_ms: COMMAND_MS, state_bytes: 1 << 20 },
         known_types: Arc::from([Arc::from("Order")]),
     }
 }

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use rquickjs::{Ctx, Persistent, Runtime, Value};
 
-use super::convert::{Intrinsics, Refusal, Take, path_text};
+use super::convert::{Refusal, Take, path_text};
 use super::deadline::Deadline;
 use super::fault::Origin;
+use super::intrinsics::Intrinsics;
 use super::{ScriptError, ScriptErrorKind};
 
 /// Folds after which the size of a state is measured even though its bound is within the limit: the

@@ -122,6 +122,7 @@ impl Version {
         serde_json::from_slice(json).map_err(|error| self.error(kind, error.to_string()))
     }
 
+    /// The state after events, if it is within `stateBytes`.
     fn checked_state(&self, state: Value) -> Result<NativeState, ScriptError> {
         let bytes = state.to_string().len();
         let limit = self.source.limits.state_bytes as usize;
@@ -237,8 +238,8 @@ impl Engine for NativeEngine {
             version.error(ScriptErrorKind::BadState, message)
         };
         match version.behavior.migrate {
-            _ if state_version == own => version.checked_state(state),
-            Some(migrate) if state_version < own => version.checked_state(migrate(state, state_version)),
+            _ if state_version == own => Ok(Arc::new(state)),
+            Some(migrate) if state_version < own => Ok(Arc::new(migrate(state, state_version))),
             _ => Err(refuse()),
         }
     }
