@@ -5,6 +5,7 @@
 
 mod banner;
 mod cell;
+mod local;
 mod reload;
 mod signals;
 mod watch;
@@ -172,7 +173,8 @@ fn load(paths: &[PathBuf]) -> Result<Reading, Error> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         return Err(Error::Manifest(lines.join("\n")));
     }
-    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(loaded.shards.iter().flat_map(local::differences).map(|finding| finding.to_string()));
     let mut specs: Vec<ShardSpec> = loaded.shards.into_iter().map(|shard| shard.spec).collect();
     match (specs.pop(), specs.is_empty()) {
         (Some(spec), true) => Ok(Reading { spec, files: loaded.files, warnings }),
