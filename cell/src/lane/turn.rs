@@ -311,7 +311,7 @@ impl<E: Engine> Lane<E> {
         message: String,
         attempts: u32,
     ) {
-        if attempts + 1 >= limits::DELIVERY_ATTEMPTS_MAX {
+        if attempts + 1 >= self.config.deliveries.attempts_max {
             self.append_dead(ix, work, call, code, message, attempts + 1);
         } else {
             self.retry_later(ix, work, attempts);

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use corallite_cell::spec::ShardSpec;
 use tracing_subscriber::EnvFilter;
 
-use crate::dev::cell::{Config, Listeners, Running, StoreConfig};
+use crate::dev::cell::{Config, DeliveryLimits, Listeners, Running, StoreConfig};
 use crate::dev::reload::Change;
 use crate::dev::signals::Signals;
 use crate::{exit, manifest};
@@ -206,6 +206,7 @@ fn config(args: &Args, spec: &ShardSpec) -> Config {
         listeners: Listeners { grpc: args.grpc, http: args.http, admin: args.admin },
         hot_actors_max: args.hot_actors,
         memory_bytes_max: args.memory_mib << 20,
+        deliveries: DeliveryLimits::default(),
     }
 }
 
