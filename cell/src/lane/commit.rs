@@ -257,7 +257,7 @@ impl<E: Engine> Lane<E> {
                 self.answer(&delivery, DeliveryOutcome::Failed);
             }
             WorkKind::Timer(_) | WorkKind::Refusal(_) => {
-                self.retry_later(ix, work, limits::DELIVERY_ATTEMPTS_MAX);
+                self.retry_later(ix, work, self.config.deliveries.attempts_max);
             }
         }
     }

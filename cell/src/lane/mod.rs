@@ -79,6 +79,37 @@ pub struct LaneConfig {
     pub memory_bytes_max: usize,
     /// Seeds every chance the lane takes.
     pub seed: u64,
+    /// When messages, timers and refusals that fail are tried again, and when no more.
+    pub deliveries: DeliveryLimits,
+}
+
+/// How often, and after which pauses, a message, timer or refusal that fails is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryLimits {
+    /// Tries before it goes to dead letters; at least 1.
+    pub attempts_max: u32,
+    /// The first pause, in milliseconds; it doubles up to the next.
+    pub backoff_ms_min: u64,
+    /// The longest pause, in milliseconds.
+    pub backoff_ms_max: u64,
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self {
+            attempts_max: limits::DELIVERY_ATTEMPTS_MAX,
+            backoff_ms_min: limits::DELIVERY_BACKOFF_MS_MIN,
+            backoff_ms_max: limits::DELIVERY_BACKOFF_MS_MAX,
+        }
+    }
+}
+
+impl DeliveryLimits {
+    /// The pause before try number `attempts`, in milliseconds: doubling between the limits.
+    fn backoff_ms(self, attempts: u32) -> u64 {
+        let doubled = self.backoff_ms_min << attempts.saturating_sub(1).min(20);
+        doubled.min(self.backoff_ms_max)
+    }
 }
 
 /// One actor type as a lane serves it.

@@ -292,9 +292,10 @@ impl<E: Engine> Lane<E> {
 
     fn run_refusal(&mut self, ix: ActorIx, work: Work, refusal: &Refusal) {
         let bucket = self.actors[ix].bucket;
-        let open = self.buckets.get(&bucket).is_some_and(|b| {
-            b.derived.outbox.contains_key(&(refusal.offset, refusal.n))
-        });
+        let open = self
+            .buckets
+            .get(&bucket)
+            .is_some_and(|b| b.derived.outbox.contains_key(&(refusal.offset, refusal.n)));
         if !open {
             return;
         }
@@ -330,7 +331,7 @@ impl<E: Engine> Lane<E> {
         message: String,
         attempts: u32,
     ) {
-        if attempts + 1 >= limits::DELIVERY_ATTEMPTS_MAX {
+        if attempts + 1 >= self.config.deliveries.attempts_max {
             self.append_dead(ix, work, call, code, message, attempts + 1);
         } else {
             self.retry_later(ix, work, attempts);
@@ -555,7 +556,16 @@ impl<E: Engine> Lane<E> {
         let position = Position { bucket, offset: Offset(offset) };
         let applied = applied.map(|applied| Applied { position, ..applied });
         let value = record::encode(&record);
-        self.batch.push(Entry { bucket, offset, actor: Some(ix), work: Some(work), record, value, applied, snapshot });
+        self.batch.push(Entry {
+            bucket,
+            offset,
+            actor: Some(ix),
+            work: Some(work),
+            record,
+            value,
+            applied,
+            snapshot,
+        });
     }
 
     /// Gives a record its place at the end of the bucket's log, and what waits to be logged there.
@@ -572,9 +582,9 @@ impl<E: Engine> Lane<E> {
         record.batch = bytes::Bytes::copy_from_slice(&id.0.to_be_bytes());
         record.acks.append(&mut owned.acks);
         let marks = std::mem::take(&mut owned.low_waters);
-        record.low_waters.extend(
-            marks.into_iter().map(|(source_bucket, below)| rec::LowWater { source_bucket, below }),
-        );
+        record
+            .low_waters
+            .extend(marks.into_iter().map(|(source_bucket, below)| rec::LowWater { source_bucket, below }));
         owned.unlogged_since_ms = 0;
         if let Some(Cause::Message(message)) = &record.cause {
             owned.speculative_inbox.insert((message.bucket, message.offset, message.n));
