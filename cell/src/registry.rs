@@ -107,7 +107,8 @@ impl Registry {
         let names = async || {
             let snapshot = self.store.snapshot().await?;
             let before = snapshot.get(&key).await?;
-            let mut stored: rec::TypeNames = before.as_ref().map(record::decode).transpose()?.unwrap_or_default();
+            let mut stored: rec::TypeNames =
+                before.as_ref().map(record::decode).transpose()?.unwrap_or_default();
             let known = stored.names.len();
             for actor in &spec.actors {
                 if !stored.names.iter().any(|name| **name == *actor.type_name) {
@@ -149,7 +150,8 @@ impl Registry {
                 let Some((ordinal, stored)) = self.latest(type_id).await? else {
                     return Err(RegistryError::Behavior { error, type_name });
                 };
-                let old = ActorSpec { source: stored.source.into(), file: stored.file.into(), ..actor.clone() };
+                let old =
+                    ActorSpec { source: stored.source.into(), file: stored.file.into(), ..actor.clone() };
                 let source = Arc::new(source_of(type_id, ordinal, &old, known_types));
                 let interface = load_scratch(engine, &source, &type_name)?;
                 Ok(Version { source, interface, refused: Some(error) })
@@ -171,7 +173,9 @@ impl Registry {
         known_types: &Arc<[Arc<str>]>,
     ) -> Result<Version, RegistryError> {
         let Some((ordinal, stored)) = self.latest(type_id).await? else {
-            return Err(StoreError::Damaged { reason: format!("no behavior of type {type_name} is stored") }.into());
+            return Err(
+                StoreError::Damaged { reason: format!("no behavior of type {type_name} is stored") }.into()
+            );
         };
         let actor = ActorSpec::new(type_name, &stored.file, &stored.source);
         let source = Arc::new(source_of(type_id, ordinal, &actor, known_types));
@@ -285,7 +289,12 @@ fn load_scratch(
     Ok(interface)
 }
 
-fn source_of(type_id: TypeId, ordinal: u32, actor: &ActorSpec, known_types: &Arc<[Arc<str>]>) -> BehaviorSource {
+fn source_of(
+    type_id: TypeId,
+    ordinal: u32,
+    actor: &ActorSpec,
+    known_types: &Arc<[Arc<str>]>,
+) -> BehaviorSource {
     BehaviorSource {
         key: VersionKey { type_id, ordinal },
         type_name: actor.type_name.clone(),

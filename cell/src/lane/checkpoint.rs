@@ -95,7 +95,8 @@ impl<E: Engine> Lane<E> {
                 self.start_checkpoint(bucket);
             }
             Err(CheckpointError::Store(error)) => {
-                let pause = if matches!(error, StoreError::Unknown { .. }) { 0 } else { limits::STORE_RETRY_MS };
+                let pause =
+                    if matches!(error, StoreError::Unknown { .. }) { 0 } else { limits::STORE_RETRY_MS };
                 owned.derived.checkpoint_after_ms = self.now_ms + pause;
                 owned.derived.dirty.put_back(taken);
             }

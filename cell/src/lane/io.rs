@@ -167,7 +167,10 @@ impl StoreIo {
         }
     }
 
-    async fn look_after_conflict(&self, bucket: Bucket) -> Result<(Option<Bytes>, Option<Bytes>), StoreError> {
+    async fn look_after_conflict(
+        &self,
+        bucket: Bucket,
+    ) -> Result<(Option<Bytes>, Option<Bytes>), StoreError> {
         let snapshot = self.store.snapshot().await?;
         let owner = snapshot.get(&self.keys.owner(bucket)).await?;
         let checkpoint = snapshot.get(&self.keys.checkpoint(bucket)).await?;
@@ -419,7 +422,10 @@ impl StoreIo {
             return Err(Failure::not_applied(
                 crate::outcome::Class::TooLarge,
                 "TooManyEvents",
-                format!("atSeq {wanted} takes as many events to fold; at most {} are", limits::PAST_EVENTS_MAX),
+                format!(
+                    "atSeq {wanted} takes as many events to fold; at most {} are",
+                    limits::PAST_EVENTS_MAX
+                ),
             ));
         }
         let read_all = async {
@@ -457,7 +463,8 @@ pub(crate) fn damaged(bucket: Bucket, offset: u64, why: &str) -> StoreError {
 
 /// The actors of some records, without repetition.
 pub(crate) fn actors_of(tail: &[(u64, rec::Record, usize)]) -> Vec<ActorKey> {
-    let mut keys: Vec<ActorKey> = tail.iter().filter_map(|(_, r, _)| r.actor.as_ref()).map(actor_key).collect();
+    let mut keys: Vec<ActorKey> =
+        tail.iter().filter_map(|(_, r, _)| r.actor.as_ref()).map(actor_key).collect();
     keys.sort_unstable();
     keys.dedup();
     keys

@@ -184,9 +184,8 @@ impl<E: Engine> Lane<E> {
     fn refusal_payload(&self, told: &Arc<rec::MessageEntry>, code: &str, message: &str) -> bytes::Bytes {
         let target = told.target.clone().unwrap_or_default();
         let type_name = self.types.get(target.r#type as usize).map_or("", |kind| &kind.source.type_name);
-        let payload = serde_json::value::RawValue::from_string(
-            String::from_utf8_lossy(&told.payload).into_owned(),
-        );
+        let payload =
+            serde_json::value::RawValue::from_string(String::from_utf8_lossy(&told.payload).into_owned());
         let refusal = RefusalPayload {
             target: format!("{type_name}/{}", target.id),
             command: &told.command,

@@ -108,8 +108,11 @@ impl<E: Engine> Lane<E> {
             CallError::Rejected { code, message } => Failure::refused(&code, message),
             CallError::Unknown => {
                 let known: Vec<&str> = kind.interface.queries.iter().map(|q| &**q).collect();
-                let message =
-                    format!("{name} is not a query of {}; its queries are {}", kind.source.type_name, known.join(", "));
+                let message = format!(
+                    "{name} is not a query of {}; its queries are {}",
+                    kind.source.type_name,
+                    known.join(", ")
+                );
                 Failure::not_found("UnknownQuery", message)
             }
             CallError::BadPayload(message) => Failure::malformed("BadPayload", message),
@@ -173,7 +176,8 @@ impl<E: Engine> Lane<E> {
         let lookup = self.next_number();
         let hash = payload_hash(&command.name, &command.payload);
         let actor = command.key.clone();
-        self.lookups.insert(lookup, Lookup::Repeat { token: command.token, bucket, offset, hash, actor, waits });
+        self.lookups
+            .insert(lookup, Lookup::Repeat { token: command.token, bucket, offset, hash, actor, waits });
         self.out.push(Output::FindRecord { lookup, bucket, offset });
     }
 
@@ -199,7 +203,11 @@ impl<E: Engine> Lane<E> {
         self.actors[ix].waiters.push(waiter);
     }
 
-    fn take_waiter(&mut self, key: &crate::ids::ActorKey, token: Token) -> Option<(ActorIx, super::actor::Waiter)> {
+    fn take_waiter(
+        &mut self,
+        key: &crate::ids::ActorKey,
+        token: Token,
+    ) -> Option<(ActorIx, super::actor::Waiter)> {
         let ix = self.actors.find(key)?;
         let waiters = &mut self.actors[ix].waiters;
         let at = waiters.iter().position(|w| w.token == token)?;
@@ -254,12 +262,17 @@ impl<E: Engine> Lane<E> {
         let snapshot = pending.map(|p| (*p.value).clone()).or(loaded.snapshot);
         let kind = self.type_state(type_id);
         let version = kind.source.key;
-        let newest = loaded.records.iter().map(|r| r.behavior).chain(snapshot.as_ref().map(|s| s.behavior)).max();
+        let newest =
+            loaded.records.iter().map(|r| r.behavior).chain(snapshot.as_ref().map(|s| s.behavior)).max();
         if newest.is_some_and(|ordinal| ordinal > version.ordinal) {
             return Err(Failure::retryable(
                 Class::Unavailable,
                 "BehaviorNotLoaded",
-                format!("the actor was written by behavior version {}, this cell has {}", newest.unwrap_or(0), version.ordinal),
+                format!(
+                    "the actor was written by behavior version {}, this cell has {}",
+                    newest.unwrap_or(0),
+                    version.ordinal
+                ),
                 limits::STORE_RETRY_MS,
             ));
         }
@@ -303,7 +316,9 @@ pub(crate) fn past_events(records: &[rec::Record]) -> Vec<PastEvent<'_>> {
 
 pub(crate) fn store_failure(error: &StoreError) -> Failure {
     match error {
-        StoreError::Damaged { .. } => Failure::not_applied(Class::Internal, "StoreDamaged", error.to_string()),
+        StoreError::Damaged { .. } => {
+            Failure::not_applied(Class::Internal, "StoreDamaged", error.to_string())
+        }
         _ => Failure::retryable(
             Class::Unavailable,
             "StoreUnavailable",
@@ -314,9 +329,17 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
 }
 
 /// The recorded answer to a command id, if the payload is the same.
-fn repeated_answer(record: &rec::Record, hash: u64, position: Position) -> Result<(Applied, rec::Record), Failure> {
+fn repeated_answer(
+    record: &rec::Record,
+    hash: u64,
+    position: Position,
+) -> Result<(Applied, rec::Record), Failure> {
     let Some(Cause::Client(cause)) = &record.cause else {
-        return Err(Failure::not_applied(Class::Internal, "StoreDamaged", "the record is of another command"));
+        return Err(Failure::not_applied(
+            Class::Internal,
+            "StoreDamaged",
+            "the record is of another command",
+        ));
     };
     if cause.payload_hash != hash {
         return Err(Failure::refused(

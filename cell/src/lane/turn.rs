@@ -272,9 +272,10 @@ impl<E: Engine> Lane<E> {
 
     fn run_refusal(&mut self, ix: ActorIx, work: Work, refusal: &Refusal) {
         let bucket = self.actors[ix].bucket;
-        let open = self.buckets.get(&bucket).is_some_and(|b| {
-            b.derived.outbox.contains_key(&(refusal.offset, refusal.n))
-        });
+        let open = self
+            .buckets
+            .get(&bucket)
+            .is_some_and(|b| b.derived.outbox.contains_key(&(refusal.offset, refusal.n)));
         if !open {
             return;
         }
@@ -535,7 +536,16 @@ impl<E: Engine> Lane<E> {
         let position = Position { bucket, offset: Offset(offset) };
         let applied = applied.map(|applied| Applied { position, ..applied });
         let value = record::encode(&record);
-        self.batch.push(Entry { bucket, offset, actor: Some(ix), work: Some(work), record, value, applied, snapshot });
+        self.batch.push(Entry {
+            bucket,
+            offset,
+            actor: Some(ix),
+            work: Some(work),
+            record,
+            value,
+            applied,
+            snapshot,
+        });
     }
 
     /// Gives a record its place at the end of the bucket's log, and what waits to be logged there.
@@ -552,9 +562,9 @@ impl<E: Engine> Lane<E> {
         record.batch = bytes::Bytes::copy_from_slice(&id.0.to_be_bytes());
         record.acks.append(&mut owned.acks);
         let marks = std::mem::take(&mut owned.low_waters);
-        record.low_waters.extend(
-            marks.into_iter().map(|(source_bucket, below)| rec::LowWater { source_bucket, below }),
-        );
+        record
+            .low_waters
+            .extend(marks.into_iter().map(|(source_bucket, below)| rec::LowWater { source_bucket, below }));
         owned.unlogged_since_ms = 0;
         if let Some(Cause::Message(message)) = &record.cause {
             owned.speculative_inbox.insert((message.bucket, message.offset, message.n));

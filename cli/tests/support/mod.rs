@@ -4,6 +4,7 @@
 pub mod cell;
 pub mod dev;
 pub mod http;
+pub mod shop;
 pub mod web;
 
 use std::process::{Command, Output};
