@@ -133,7 +133,8 @@ fn failed(outcome: v1::Outcome, code: String) -> Answer {
 
 /// What a status that ends a stream says of the commands it did not answer.
 fn ended_with(status: &tonic::Status) -> Answer {
-    let error = RichStatus::decode(status.details()).ok().and_then(|status| status.details.into_iter().next());
+    let error =
+        RichStatus::decode(status.details()).ok().and_then(|status| status.details.into_iter().next());
     let error = error.and_then(|detail| v1::Error::decode(&*detail.value).ok());
     error.map_or(Answer::Unknown(String::new()), |error| failed(error.outcome(), error.code))
 }

@@ -23,3 +23,18 @@ pub fn copy(more: &str) -> tempfile::TempDir {
     std::fs::write(&shard, manifest + more).expect("write");
     copy
 }
+
+/// Replaces `old`, which must be there, in a file of a copy: in one step, as editors do.
+pub fn edit(copy: &Path, file: &str, old: &str, new: &str) {
+    let path = copy.join(file);
+    let text = std::fs::read_to_string(&path).expect("the file");
+    assert!(text.contains(old), "{file} has no {old:?}");
+    write(copy, file, &text.replace(old, new));
+}
+
+/// Replaces a file of a copy in one step.
+pub fn write(copy: &Path, file: &str, text: &str) {
+    let beside = copy.join("being-written");
+    std::fs::write(&beside, text).expect("write");
+    std::fs::rename(beside, copy.join(file)).expect("rename");
+}

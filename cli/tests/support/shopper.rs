@@ -57,8 +57,8 @@ impl Shopper {
                 payload,
             }));
         };
-        if self.rng.random_bool(0.2) {
-            let more = self.rng.random_range(1..10);
+        if self.rng.random_bool(0.1) {
+            let more = self.rng.random_range(1..4);
             add(&format!("Inventory/p-{product}"), "receive", "", format!(r#"{{"quantity":{more}}}"#));
         }
         add(&order, "place", "", place.clone());
@@ -102,10 +102,13 @@ impl Iterator for Shopper {
 /// Commands that make the products, with some stock each.
 pub fn opening(products: usize) -> Vec<Arc<Command>> {
     let create = format!(r#"{{"name":"Thing","priceCents":{PRICE_CENTS}}}"#);
-    let steps = [("Product", "create", create), ("Inventory", "receive", r#"{"quantity":40}"#.to_owned())];
+    let steps = [("Product", "create", create), ("Inventory", "receive", r#"{"quantity":15}"#.to_owned())];
     let command = |n, (kind, name, payload): &(&str, &'static str, String)| {
         let (id, actor) = (format!("{name}-p-{n}"), format!("{kind}/p-{n}"));
         Arc::new(Command { id, actor, name, payload: payload.clone() })
     };
-    (0..products).flat_map(|n| steps.iter().map(move |step| (n, step))).map(|(n, step)| command(n, step)).collect()
+    (0..products)
+        .flat_map(|n| steps.iter().map(move |step| (n, step)))
+        .map(|(n, step)| command(n, step))
+        .collect()
 }
