@@ -27,6 +27,16 @@ pub(crate) enum Alarm {
     ResolveFlight,
 }
 
+impl Alarm {
+    /// The bucket it is about, if it is about one.
+    pub fn bucket(&self) -> Option<Bucket> {
+        match self {
+            Self::Send { bucket, .. } | Self::Retry { bucket, .. } => Some(*bucket),
+            Self::Until { .. } | Self::ResolveFlight => None,
+        }
+    }
+}
+
 impl<E: Engine> Lane<E> {
     pub(super) fn set_alarm(&mut self, after_ms: u64, alarm: Alarm) {
         let number = self.next_number();
@@ -170,13 +180,16 @@ impl<E: Engine> Lane<E> {
     ) {
         let Some(owned) = self.buckets.get_mut(&bucket) else { return };
         let derived = &mut owned.derived;
+        if !derived.timers_loading || until_ms != derived.timers_until_ms {
+            // It was asked for before the bucket was given up and taken up again.
+            return;
+        }
         derived.timers_loading = false;
         let Ok(timers) = result else {
             // The window is read again by the next sweep.
             derived.timers_until_ms = derived.timers_until_ms.min(self.now_ms);
             return;
         };
-        debug_assert_eq!(until_ms, derived.timers_until_ms);
         for (key, timer) in timers {
             // One that was cancelled meanwhile is found stale when it fires.
             derived.timers.entry(TimerAt::of(&key, &timer)).or_insert(timer.generation);

@@ -68,8 +68,10 @@ impl<E: Engine> Lane<E> {
                 let value = self.query(ix, name, args, read.claims.as_deref());
                 self.hold_value(ix, work, value, fenced);
             }
-            ReadKind::StateAt(seq) => self.read_history(ix, read.token, *seq, 0, true),
-            ReadKind::Events { from, limit } => self.read_history(ix, read.token, *from, *limit, false),
+            ReadKind::StateAt(seq) => self.read_history(ix, read.token, (*seq, 0), true, fenced),
+            ReadKind::Events { from, limit } => {
+                self.read_history(ix, read.token, (*from, *limit), false, fenced);
+            }
         }
     }
 
@@ -129,7 +131,14 @@ impl<E: Engine> Lane<E> {
     }
 
     /// History is read from durable records only, which is all that anybody was told of.
-    fn read_history(&mut self, ix: ActorIx, token: Token, from: Seq, limit: u32, fold: bool) {
+    fn read_history(
+        &mut self,
+        ix: ActorIx,
+        token: Token,
+        (from, limit): (Seq, u32),
+        fold: bool,
+        fenced: bool,
+    ) {
         let actor = &self.actors[ix];
         let Some(owned) = self.buckets.get(&actor.bucket) else { return };
         let read = HistoryRead {
@@ -141,6 +150,7 @@ impl<E: Engine> Lane<E> {
             from,
             limit: limit.clamp(1, limits::EVENTS_PAGE_MAX),
             fold,
+            fenced,
         };
         self.out.push(Output::ReadHistory(read));
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use corallite_proto::store as rec;
 use corallite_proto::store::record::Cause;
 
-use super::super::account::{Args, RefusalArgs, json};
+use super::super::account::{Args, json};
 use super::super::clients::Stamp;
 use super::super::model::{Effect, Expected, ModelAccount};
 use super::super::process::BUCKETS;
@@ -22,7 +22,6 @@ use crate::store::record;
 pub struct Version {
     pub offset: u64,
     pub stamp: Stamp,
-    pub time_ms: u64,
     pub account: ModelAccount,
     /// Events with their sequence numbers.
     pub events: Vec<(u64, rec::EventEntry)>,
@@ -104,7 +103,7 @@ fn read_logs(world: &World) -> Result<Vec<Vec<(u64, rec::Record, Stamp)>>, Strin
             let stamp = world.log.get(&(bucket, offset.0)).map_or(0, |logged| logged.stamp);
             log.push((offset.0, record::decode(&value).map_err(|error| error.to_string())?, stamp));
         }
-        let head = world.store.dump().get(&world.keys.head(Bucket(bucket))).cloned().unwrap_or_default();
+        let head = world.row(&world.keys.head(Bucket(bucket))).unwrap_or_default();
         let head: rec::Head = record::decode(&head).map_err(|error| error.to_string())?;
         ensure!(
             head.next_offset == log.len() as u64,
@@ -235,14 +234,8 @@ impl Replayed {
         ensure!(record.seq == account.seq, "its seq should be {}", account.seq);
         let first = account.seq + 1 - record.events.len() as u64;
         let events = (first..).zip(record.events.iter().cloned()).collect();
-        let (offset, stamp, time_ms) = (place.offset, place.stamp, record.time_ms);
-        self.versions.entry(actor.id.clone()).or_default().push(Version {
-            offset,
-            stamp,
-            time_ms,
-            account,
-            events,
-        });
+        let (offset, stamp) = (place.offset, place.stamp);
+        self.versions.entry(actor.id.clone()).or_default().push(Version { offset, stamp, account, events });
         Ok(())
     }
 
@@ -295,7 +288,7 @@ fn account_balance(versions: &[Version]) -> i64 {
 }
 
 fn first_version() -> Version {
-    Version { offset: 0, stamp: 0, time_ms: 0, account: ModelAccount::default(), events: Vec::new() }
+    Version { offset: 0, stamp: 0, account: ModelAccount::default(), events: Vec::new() }
 }
 
 fn check_effect(record: &rec::Record, effect: &Effect) -> Result<(), String> {
@@ -315,10 +308,4 @@ fn check_effect(record: &rec::Record, effect: &Effect) -> Result<(), String> {
     }
     ensure!(found == *effect, "it should leave {effect:?}");
     Ok(())
-}
-
-/// The payload of a message that came back.
-#[allow(dead_code)]
-fn refused_payload(payload: &[u8]) -> Option<Args> {
-    serde_json::from_slice::<RefusalArgs>(payload).ok().map(|refusal| refusal.payload)
 }
