@@ -10,7 +10,7 @@ use super::row::Row;
 use super::work::Token;
 use crate::behavior::BehaviorSource;
 use crate::ids::{ActorKey, Bucket, Seq};
-use crate::request::{Consistency, Until};
+use crate::request::{Consistency, Event, Until};
 use crate::store::StoreError;
 
 /// One input of the lane's state machine.
@@ -71,8 +71,8 @@ pub enum Input {
     RecordFound {
         /// Which lookup.
         lookup: u64,
-        /// The record.
-        result: Result<rec::Record, StoreError>,
+        /// The record, and the event that was looked for.
+        result: Result<(rec::Record, Option<Event>), StoreError>,
     },
     /// A dead letter that is to be replayed or dropped.
     DeadFound {
