@@ -250,8 +250,9 @@ impl<E: Engine> Runner<E> {
     fn settle(&mut self) {
         loop {
             self.poll_pending();
-            let now_ms = self.around.clock.now_ms();
             while let Some(input) = self.inputs.pop_front() {
+                // Each input has its own time: a turn may take long, and the next has a deadline.
+                let now_ms = self.around.clock.now_ms();
                 let load = match &input {
                     Input::Loaded { load, .. } => self.loads.remove(load),
                     _ => None,
