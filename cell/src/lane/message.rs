@@ -98,7 +98,10 @@ impl<E: Engine> Lane<E> {
         let Some(owned) = self.buckets.get(&bucket) else { return };
         let Some(outgoing) = owned.derived.outbox.get(&id) else { return };
         let first = owned.derived.pairs.get(&outgoing.pair).and_then(|queue| queue.front());
-        if first == Some(&id) && !outgoing.answered {
+        let first = first == Some(&id);
+        #[cfg(test)]
+        let first = first || self.sabotage.pair_unordered;
+        if first && !outgoing.answered {
             self.send(bucket, id);
         }
     }
@@ -157,6 +160,10 @@ impl<E: Engine> Lane<E> {
             }
             DeliveryOutcome::Settled | DeliveryOutcome::Refused { .. } => {
                 outgoing.answered = true;
+                #[cfg(test)]
+                if self.sabotage.ack_dropped {
+                    return self.drop_unlogged(bucket, id);
+                }
                 owned.acks.push(rec::Ack { offset: id.0, n: id.1 });
                 if owned.unlogged_since_ms == 0 {
                     owned.unlogged_since_ms = self.now_ms.max(1);
@@ -167,7 +174,7 @@ impl<E: Engine> Lane<E> {
     }
 
     /// The outcome of a message is known: the next of its pair may go.
-    fn next_of_pair(&mut self, bucket: Bucket, id: (u64, u32)) {
+    pub(super) fn next_of_pair(&mut self, bucket: Bucket, id: (u64, u32)) {
         let Some(owned) = self.buckets.get_mut(&bucket) else { return };
         let Some(pair) = owned.derived.outbox.get(&id).map(|outgoing| outgoing.pair) else { return };
         let Some(queue) = owned.derived.pairs.get_mut(&pair) else { return };

@@ -35,6 +35,8 @@ mod read;
 mod residency;
 pub mod row;
 pub mod run;
+#[cfg(test)]
+mod sim;
 pub mod stats;
 mod turn;
 pub mod version;
@@ -62,7 +64,7 @@ use held::Held;
 pub use input::Input;
 use input::{CommandInput, ReadInput};
 pub use output::{Output, Reply};
-use read::Lookup;
+use read::{Load, Lookup};
 pub use stats::LaneStats;
 use work::{Token, Work, WorkKind};
 
@@ -156,7 +158,7 @@ pub struct Lane<E: Engine> {
     warm: VecDeque<ActorIx>,
     memory: residency::Memory,
     /// Loads under way, by number.
-    loads: FxHashMap<u64, ActorIx>,
+    loads: FxHashMap<u64, Load>,
     out: Vec<Output>,
     rng: SmallRng,
     /// Numbers arrivals, loads, lookups and alarms.
@@ -175,7 +177,12 @@ pub struct Lane<E: Engine> {
     /// Who waits for a change of dead letters, by batch.
     dead_waiting: Vec<(u64, Bucket, Token)>,
     flushing: bool,
+    /// Some bucket is being released.
+    releasing: bool,
     stats: LaneStats,
+    /// Rules this lane leaves out, for simulations that show what each is for.
+    #[cfg(test)]
+    pub(crate) sabotage: sim::faults::Sabotage,
     /// Last: live states must go before it.
     engine: E,
 }
@@ -226,7 +233,10 @@ impl<E: Engine> Lane<E> {
             collected_heap_bytes: 0,
             dead_waiting: Vec::new(),
             flushing: false,
+            releasing: false,
             stats: LaneStats::default(),
+            #[cfg(test)]
+            sabotage: sim::faults::Sabotage::default(),
             engine,
         })
     }
@@ -270,6 +280,7 @@ impl<E: Engine> Lane<E> {
         self.pump_ready();
         self.ask_for_check();
         self.start_flight();
+        self.finish_releases();
         if self.flushing {
             self.flush_everything();
         }

@@ -148,6 +148,10 @@ impl<E: Engine> Lane<E> {
     }
 
     fn applied_before(&self, ix: ActorIx, command: &CommandInput) -> Option<u64> {
+        #[cfg(test)]
+        if self.sabotage.id_forgotten {
+            return None;
+        }
         self.actors[ix].view()?.remembered_offset(super::row::hash_command_id(&command.id))
     }
 
@@ -229,7 +233,10 @@ impl<E: Engine> Lane<E> {
         let source = (delivery.source_bucket.0, delivery.offset, delivery.n);
         let bucket = self.actors[ix].bucket;
         let Some(owned) = self.buckets.get(&bucket) else { return };
-        if let Some(known) = owned.derived.outcome(source.0, source.1, source.2) {
+        let known = owned.derived.outcome(source.0, source.1, source.2);
+        #[cfg(test)]
+        let known = known.filter(|_| !self.sabotage.answered_anew);
+        if let Some(known) = known {
             let outcome = super::message::outcome_of(known);
             return self.answer(delivery, outcome);
         }
@@ -267,7 +274,10 @@ impl<E: Engine> Lane<E> {
 
     fn run_timer(&mut self, ix: ActorIx, work: Work, fire: &TimerFire) {
         let timer = self.actors[ix].view().and_then(|row| row.timer(&fire.name));
-        let Some(timer) = timer.filter(|t| t.generation == fire.generation).cloned() else { return };
+        let current = |timer: &&rec::Timer| timer.generation == fire.generation;
+        #[cfg(test)]
+        let current = |timer: &&rec::Timer| current(timer) || self.sabotage.generation_ignored;
+        let Some(timer) = timer.filter(current).cloned() else { return };
         let call = InternalCall {
             command: timer.command.as_str().into(),
             payload: timer.payload.clone(),
@@ -555,6 +565,8 @@ impl<E: Engine> Lane<E> {
         let snapshot = self.snapshot_if_due(ix);
         let position = Position { bucket, offset: Offset(offset) };
         let applied = applied.map(|applied| Applied { position, ..applied });
+        #[cfg(test)]
+        let applied = self.answer_early(&work, applied);
         let value = record::encode(&record);
         self.batch.push(Entry {
             bucket,
