@@ -71,8 +71,8 @@ pub enum Input {
     RecordFound {
         /// Which lookup.
         lookup: u64,
-        /// The record, and the event that was looked for.
-        result: Result<(rec::Record, Option<Event>), StoreError>,
+        /// What was found.
+        result: Result<Box<FoundRecord>, StoreError>,
     },
     /// A dead letter that is to be replayed or dropped.
     DeadFound {
@@ -319,4 +319,13 @@ pub enum CheckpointError {
     Lost,
     /// Not known or not possible now; try again.
     Store(StoreError),
+}
+
+/// The record of a command id that was applied before.
+#[derive(Clone, Debug)]
+pub struct FoundRecord {
+    /// The record.
+    pub record: rec::Record,
+    /// The event that was looked for in it and after it.
+    pub event: Option<Event>,
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corallite_proto::store as rec;
 
-use super::input::{CheckpointError, Input, Loaded, Resolution};
+use super::input::{CheckpointError, FoundRecord, Input, Loaded, Resolution};
 use super::land::first_event;
 use super::output::{EventSearch, HistoryRead, Output, Reply, ResolveBucket};
 use super::row::Row;
@@ -144,10 +144,10 @@ impl StoreIo {
         bucket: Bucket,
         offset: u64,
         search: Option<Box<EventSearch>>,
-    ) -> Result<(rec::Record, Option<Event>), StoreError> {
+    ) -> Result<Box<FoundRecord>, StoreError> {
         let snapshot = self.store.snapshot().await?;
         let record = self.read_record(&*snapshot, bucket, offset).await?;
-        let Some(search) = search else { return Ok((record, None)) };
+        let Some(search) = search else { return Ok(Box::new(FoundRecord { record, event: None })) };
         let position = |offset| Position { bucket, offset: Offset(offset) };
         let mut event = first_event(&record, position(offset), &search.names);
         if event.is_none() {
@@ -160,7 +160,7 @@ impl StoreIo {
                 }
             }
         }
-        Ok((record, event))
+        Ok(Box::new(FoundRecord { record, event }))
     }
 
     async fn check_session(&self) -> Result<bool, StoreError> {

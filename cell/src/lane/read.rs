@@ -6,7 +6,7 @@ use corallite_proto::store as rec;
 use corallite_proto::store::record::Cause;
 
 use super::actor::{ActorIx, Residence};
-use super::input::{CommandInput, Loaded, ReadInput, ReadKind};
+use super::input::{CommandInput, FoundRecord, Loaded, ReadInput, ReadKind};
 use super::output::{EventSearch, HistoryRead};
 use super::stats::LaneStats;
 use super::turn::{late, payload_hash, script_failure};
@@ -16,7 +16,7 @@ use crate::behavior::{Call, CallContext, CallError, Engine, PastEvent, ScriptErr
 use crate::ids::{Bucket, Offset, Position, Seq, TypeId};
 use crate::limits;
 use crate::outcome::{Class, Failure};
-use crate::request::{Applied, Consistency, Event, ReadAnswer};
+use crate::request::{Applied, Consistency, ReadAnswer};
 use crate::store::StoreError;
 
 /// Something that was asked of the store and is not about loading an actor.
@@ -199,18 +199,15 @@ impl<E: Engine> Lane<E> {
         self.out.push(Output::FindRecord { lookup, bucket, offset, search });
     }
 
-    pub(super) fn record_found(
-        &mut self,
-        lookup: u64,
-        result: Result<(rec::Record, Option<Event>), StoreError>,
-    ) {
+    pub(super) fn record_found(&mut self, lookup: u64, result: Result<Box<FoundRecord>, StoreError>) {
         let Some(Lookup::Repeat { token, bucket, offset, hash, actor, waits }) = self.lookups.remove(&lookup)
         else {
             return;
         };
         let waiter = if waits { self.take_waiter(&actor, token) } else { None };
         let answer = match result {
-            Ok((record, event)) => {
+            Ok(found) => {
+                let FoundRecord { record, event } = *found;
                 let applied = repeated_answer(&record, hash, Position { bucket, offset: Offset(offset) });
                 applied.map(|applied| (applied, event))
             }

@@ -100,7 +100,7 @@ fn new_lane(keys: &Keys, profile: &Profile, seed: u64) -> Lane<AccountEngine> {
 
 /// What a task gives when it is done.
 pub enum Done {
-    Performed(Performed),
+    Performed(Box<Performed>),
     Started(Result<Box<Session>, StoreError>),
     Booted(Bucket, Result<Box<BucketBoot>, ClaimError>),
     Freed(Bucket, Result<(), StoreError>),

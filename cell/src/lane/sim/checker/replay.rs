@@ -22,7 +22,6 @@ use crate::store::record;
 pub struct Version {
     pub offset: u64,
     pub stamp: Stamp,
-    pub time_ms: u64,
     pub account: ModelAccount,
     /// Events with their sequence numbers.
     pub events: Vec<(u64, rec::EventEntry)>,
@@ -93,7 +92,10 @@ pub fn replay(world: &World) -> Result<Replayed, String> {
     Ok(replayed)
 }
 
-fn read_logs(world: &World) -> Result<Vec<Vec<(u64, rec::Record, Stamp)>>, String> {
+/// A bucket's records, each with its offset.
+type Log = Vec<(u64, rec::Record, Stamp)>;
+
+fn read_logs(world: &World) -> Result<Vec<Log>, String> {
     let mut logs = Vec::new();
     for bucket in 0..BUCKETS {
         let range = world.keys.log_range(Bucket(bucket), crate::ids::Offset(0), None);
@@ -235,14 +237,8 @@ impl Replayed {
         ensure!(record.seq == account.seq, "its seq should be {}", account.seq);
         let first = account.seq + 1 - record.events.len() as u64;
         let events = (first..).zip(record.events.iter().cloned()).collect();
-        let (offset, stamp, time_ms) = (place.offset, place.stamp, record.time_ms);
-        self.versions.entry(actor.id.clone()).or_default().push(Version {
-            offset,
-            stamp,
-            time_ms,
-            account,
-            events,
-        });
+        let (offset, stamp) = (place.offset, place.stamp);
+        self.versions.entry(actor.id.clone()).or_default().push(Version { offset, stamp, account, events });
         Ok(())
     }
 
@@ -295,7 +291,7 @@ fn account_balance(versions: &[Version]) -> i64 {
 }
 
 fn first_version() -> Version {
-    Version { offset: 0, stamp: 0, time_ms: 0, account: ModelAccount::default(), events: Vec::new() }
+    Version { offset: 0, stamp: 0, account: ModelAccount::default(), events: Vec::new() }
 }
 
 fn check_effect(record: &rec::Record, effect: &Effect) -> Result<(), String> {
