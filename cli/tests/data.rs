@@ -34,7 +34,7 @@ impl World {
         let shard = Shard::new(&[&path]);
         let dev = shard.start();
         http::command(dev.http, "Counter/a", "add", "k-1", "3").expect("an answer");
-        assert!(dev.terminate().success());
+        assert!(dev.stop("TERM").0.success());
         Self { _folder: folder, path, shard }
     }
 
@@ -46,7 +46,7 @@ impl World {
         let dev = self.shard.start();
         let state = http::get(dev.http, "/v1/actors/Counter/a").expect("an answer").json();
         assert_eq!(state["state"], 3, "{state}");
-        assert!(dev.terminate().success());
+        assert!(dev.stop("TERM").0.success());
         said
     }
 }
@@ -74,7 +74,7 @@ fn a_folder_in_use_by_another_process() {
     assert!(said.contains("is in use by another process"), "{said}");
     let added = http::command(first.http, "Counter/a", "add", "k-2", "1").expect("an answer");
     assert_eq!(added.json()["reply"], 4, "the first goes on");
-    assert!(first.terminate().success());
+    assert!(first.stop("TERM").0.success());
 }
 
 fn journal(data: &Path) -> PathBuf {

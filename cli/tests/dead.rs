@@ -99,15 +99,11 @@ fn letters_are_listed_shown_mended_replayed_and_dropped() {
     assert!(gone.code != 0 && gone.stderr.contains("no dead letter"), "{gone:?}");
 
     fs::write(&path, MANIFEST.replace("BODY", "ctx.emit(\"Heard\", null);")).expect("write");
-    let started = Instant::now();
-    while !dev.said().contains("Bell: version 2 taken") {
-        assert!(started.elapsed() < PATIENCE, "{}", dev.said());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    dev.wait_for("Bell: version 2 taken", 1);
     let replayed = dead(&dev, &["replay", &name(b)]);
     assert_eq!(replayed.code, 0, "{replayed:?}");
     state_is(&dev, "Bell/b", 100);
     letters(&dev, 0);
     assert_eq!(http::get(dev.http, "/v1/actors/Bell/c").expect("an answer").status, 404, "dropped");
-    assert!(dev.terminate().success());
+    assert!(dev.stop("TERM").0.success());
 }
