@@ -98,6 +98,21 @@ impl Registry {
         difference(&mine, &found).map_or(Ok(()), |sentence| Err(RegistryError::Identity(sentence)))
     }
 
+    /// Checks that the store holds no other shard: a data folder is one shard's, so that nobody who
+    /// renames a shard, or names the wrong folder, finds an empty one beside the other.
+    ///
+    /// # Errors
+    /// It does, in a sentence.
+    pub async fn check_alone(&self, spec: &ShardSpec) -> Result<(), RegistryError> {
+        let snapshot = self.store.snapshot().await?;
+        for range in self.keys.others() {
+            let Some((_, value)) = snapshot.range(range.read(1)).await?.pop() else { continue };
+            let found: rec::Identity = record::decode(&value)?;
+            return Err(RegistryError::Identity(another_shard(spec, &found)));
+        }
+        Ok(())
+    }
+
     /// Interns the spec's type names; gives all names of the shard in order of their numbers.
     ///
     /// # Errors
@@ -315,13 +330,15 @@ fn content_hash(actor: &ActorSpec) -> Bytes {
     Bytes::copy_from_slice(&hasher.digest128().to_be_bytes())
 }
 
+fn another_shard(spec: &ShardSpec, found: &rec::Identity) -> String {
+    format!(
+        "the data belongs to shard {}/{}, not to {}/{}; name another data folder",
+        found.namespace, found.name, spec.namespace, spec.name
+    )
+}
+
+/// What differs of a shard of the same name: the name is part of every key.
 fn difference(mine: &rec::Identity, found: &rec::Identity) -> Option<String> {
-    if (&mine.namespace, &mine.name) != (&found.namespace, &found.name) {
-        return Some(format!(
-            "the data belongs to shard {}/{}, not to {}/{}; name another data folder",
-            found.namespace, found.name, mine.namespace, mine.name
-        ));
-    }
     if mine.buckets != found.buckets {
         return Some(format!(
             "spec.buckets is {}, but the data was written with {}; buckets cannot change, because every \

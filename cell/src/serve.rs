@@ -157,7 +157,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let listeners = bind(config.listeners).await?;
     let store = open(&config.store, &clock).await?;
-    start_with(config, listeners, store, clock).await
+    // A folder is one shard's.
+    let alone = matches!(config.store, StoreConfig::Embedded { .. });
+    start_with(config, listeners, store, clock, alone).await
 }
 
 /// As [`start`], on a store that is open already; `config.store` is not looked at.
@@ -166,7 +168,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// As [`start`].
 pub async fn start_on(config: Config, store: Arc<dyn Store>) -> Result<Running, StartError> {
     let listeners = bind(config.listeners).await?;
-    start_with(config, listeners, store, Arc::new(MachineClock)).await
+    start_with(config, listeners, store, Arc::new(MachineClock), false).await
 }
 
 async fn start_with(
@@ -174,10 +176,14 @@ async fn start_with(
     listeners: gateway::Listeners,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    alone: bool,
 ) -> Result<Running, StartError> {
     let spec = &config.spec;
     let keys = Keys::new(&format!("{}/{}", spec.namespace, spec.name));
     let registry = Registry { store: store.clone(), keys: keys.clone() };
+    if alone {
+        registry.check_alone(spec).await?;
+    }
     registry.check_identity(spec).await?;
     let type_names: Arc<[Arc<str>]> = registry.intern_types(spec).await?.into();
     let versions = resolve_versions(&registry, spec, &type_names).await?;

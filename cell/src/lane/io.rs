@@ -10,8 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corallite_proto::store as rec;
 
-use super::input::{CheckpointError, Input, Loaded, Resolution};
-use super::output::{HistoryRead, Output, Reply, ResolveBucket};
+use super::input::{CheckpointError, FoundRecord, Input, Loaded, Resolution};
+use super::land::first_event;
+use super::output::{EventSearch, HistoryRead, Output, Reply, ResolveBucket};
 use super::row::Row;
 use super::turn::actor_key;
 use super::work::Token;
@@ -21,6 +22,9 @@ use crate::outcome::Failure;
 use crate::request::{DeadLetter, Event, EventsPage};
 use crate::store::key::Keys;
 use crate::store::{Snapshot, Store, StoreError, Transaction, chunk, record};
+
+/// Records looked through for an event that came after a command that is repeated.
+const SEARCHED_RECORDS_MAX: usize = 10_000;
 
 /// The store as one lane's outputs see it.
 #[derive(Clone)]
@@ -67,8 +71,8 @@ impl StoreIo {
             Output::CheckSession { check } => {
                 Input::SessionChecked { check, result: self.check_session().await }
             }
-            Output::FindRecord { lookup, bucket, offset } => {
-                let result = self.find_record(bucket, offset).await;
+            Output::FindRecord { lookup, bucket, offset, search } => {
+                let result = self.find_record(bucket, offset, search).await;
                 Input::RecordFound { lookup, result }
             }
             Output::FindDead { lookup, bucket, offset } => {
@@ -135,9 +139,28 @@ impl StoreIo {
         record::decode(&value.ok_or_else(|| damaged(bucket, offset, "the record is missing"))?)
     }
 
-    async fn find_record(&self, bucket: Bucket, offset: u64) -> Result<rec::Record, StoreError> {
+    async fn find_record(
+        &self,
+        bucket: Bucket,
+        offset: u64,
+        search: Option<Box<EventSearch>>,
+    ) -> Result<Box<FoundRecord>, StoreError> {
         let snapshot = self.store.snapshot().await?;
-        self.read_record(&*snapshot, bucket, offset).await
+        let record = self.read_record(&*snapshot, bucket, offset).await?;
+        let Some(search) = search else { return Ok(Box::new(FoundRecord { record, event: None })) };
+        let position = |offset| Position { bucket, offset: Offset(offset) };
+        let mut event = first_event(&record, position(offset), &search.names);
+        if event.is_none() {
+            let later = self.history_entries(&*snapshot, &search.history, record.seq + 1).await?;
+            for (offset, _) in later.into_iter().take(SEARCHED_RECORDS_MAX) {
+                let found = self.read_record(&*snapshot, bucket, offset).await?;
+                event = first_event(&found, position(offset), &search.names);
+                if event.is_some() {
+                    break;
+                }
+            }
+        }
+        Ok(Box::new(FoundRecord { record, event }))
     }
 
     async fn check_session(&self) -> Result<bool, StoreError> {

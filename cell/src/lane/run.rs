@@ -250,8 +250,9 @@ impl<E: Engine> Runner<E> {
     fn settle(&mut self) {
         loop {
             self.poll_pending();
-            let now_ms = self.around.clock.now_ms();
             while let Some(input) = self.inputs.pop_front() {
+                // Each input has its own time: a turn may take long, and the next has a deadline.
+                let now_ms = self.around.clock.now_ms();
                 let load = match &input {
                     Input::Loaded { load, .. } => self.loads.remove(load),
                     _ => None,
@@ -289,10 +290,10 @@ impl<E: Engine> Runner<E> {
         match output {
             Output::Reply(token, reply) => self.answer(token, reply),
             Output::Deliver(delivery) => {
-                self.to_bucket(delivery.target_bucket, Input::Deliver(delivery));
+                self.hand_to_bucket(delivery.target_bucket, Input::Deliver(delivery));
             }
-            Output::Answer(answer) => self.to_bucket(answer.source_bucket, Input::Answered(answer)),
-            Output::LowWater(notice) => self.to_bucket(notice.target_bucket, Input::LowWater(notice)),
+            Output::Answer(answer) => self.hand_to_bucket(answer.source_bucket, Input::Answered(answer)),
+            Output::LowWater(notice) => self.hand_to_bucket(notice.target_bucket, Input::LowWater(notice)),
             Output::Dropped { bucket, released } => {
                 let _ = self.around.dropped.send((bucket, released));
             }
@@ -301,7 +302,7 @@ impl<E: Engine> Runner<E> {
         }
     }
 
-    fn to_bucket(&mut self, bucket: Bucket, input: Input) {
+    fn hand_to_bucket(&mut self, bucket: Bucket, input: Input) {
         let lane = lane_of(bucket, self.around.lanes.len());
         if lane == self.around.number {
             self.inputs.push_back(input);

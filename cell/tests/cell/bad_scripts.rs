@@ -9,7 +9,7 @@ use super::world::{World, applied, command, details, error, unary};
 
 /// A misdeed, its code, and what its message must say.
 const MISDEEDS: [(&str, &str, &str, &str); 18] = [
-    ("Rascal", "throws", "ScriptThrew", "rascal.js:24: boom"),
+    ("Rascal", "throws", "ScriptThrew", "rascal.js:22: boom"),
     ("Rascal", "throwsText", "ScriptThrew", "text"),
     ("Rascal", "loops", "ScriptTimeLimit", "50 ms"),
     ("Glutton", "allocates", "ScriptMemoryLimit", "memory"),

@@ -11,7 +11,7 @@ mod signals;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +34,9 @@ PATH is a manifest or a folder of manifests. They must declare one ActorShard: e
 run of dev serves one. A changed behavior is taken at once; if it is refused, the old one goes on.
 Ctrl-C stops and loses nothing; a second one stops at once. Logs go to standard error and follow
 RUST_LOG.";
+
+/// What is logged unless `RUST_LOG` says otherwise: what the database does is its own business.
+const LOGGED: &str = "info,fjall=warn,lsm_tree=warn";
 
 /// Runs a shard on this machine.
 #[derive(Clone, Debug, clap::Args)]
@@ -102,8 +105,10 @@ enum Error {
 
 /// Serves until it is told to stop.
 pub fn run(args: Args) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).compact().init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

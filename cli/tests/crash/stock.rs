@@ -9,7 +9,7 @@ use corallite_proto::store::record::Cause;
 use serde_json::Value;
 
 use crate::support::http;
-use crate::support::log::Log;
+use crate::support::log::{At, Log};
 
 /// The stock of one product, folded from its events by other code than the shop's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub fn read_until_gone(to: SocketAddr, products: usize) -> Vec<Seen> {
 }
 
 /// Records of clients' commands by id.
-pub fn client_records(log: &Log) -> HashMap<&str, Vec<((u32, u64), &rec::Record)>> {
+pub fn client_records(log: &Log) -> HashMap<&str, Vec<(At, &rec::Record)>> {
     let mut by_id: HashMap<&str, Vec<_>> = HashMap::new();
     for (at, record) in log.records() {
         if let Some(Cause::Client(client)) = &record.cause {
@@ -157,7 +157,7 @@ pub fn check_log(log: &Log, watch: &Watch, downs_ms: &[(u64, u64)]) -> Sum {
     sum
 }
 
-type History<'a> = Vec<((u32, u64), &'a rec::EventEntry)>;
+type History<'a> = Vec<(At, &'a rec::EventEntry)>;
 
 fn payload(event: &rec::EventEntry) -> Value {
     serde_json::from_slice(&event.payload).expect("JSON")

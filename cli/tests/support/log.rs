@@ -15,6 +15,9 @@ use corallite_proto::store::record::Cause;
 /// Rows read at once.
 const PAGE_ROWS: usize = 1_000;
 
+/// Where a record is: bucket and offset.
+pub type At = (u32, u64);
+
 /// Everything a shard's log says.
 pub struct Log {
     /// Names of actor types by their number.
@@ -79,7 +82,7 @@ async fn read_bucket(snapshot: &dyn Snapshot, keys: &Keys, bucket: Bucket) -> Bu
 
 impl Log {
     /// Every record with its place.
-    pub fn records(&self) -> impl Iterator<Item = ((u32, u64), &rec::Record)> {
+    pub fn records(&self) -> impl Iterator<Item = (At, &rec::Record)> {
         let buckets = (0_u32..).zip(&self.buckets);
         buckets.flat_map(|(bucket, log)| (0_u64..).zip(&log.records).map(move |(at, r)| ((bucket, at), r)))
     }
@@ -95,7 +98,7 @@ impl Log {
     }
 
     /// The events of every actor, in order, with the place of their record.
-    pub fn events(&self) -> BTreeMap<String, Vec<((u32, u64), &rec::EventEntry)>> {
+    pub fn events(&self) -> BTreeMap<String, Vec<(At, &rec::EventEntry)>> {
         let mut events: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for (at, record) in self.records() {
             if let Some(actor) = &record.actor {
@@ -109,7 +112,7 @@ impl Log {
     /// What holds for every log, at every instant.
     fn check(&self) {
         let mut seqs: HashMap<String, u64> = HashMap::new();
-        let mut ids: HashMap<(String, String), (u32, u64)> = HashMap::new();
+        let mut ids: HashMap<(String, String), At> = HashMap::new();
         let mut outcomes = HashSet::new();
         let mut fired = HashSet::new();
         let mut last_time = (0, 0);
@@ -178,7 +181,7 @@ impl Log {
             _ => None,
         };
         let outcomes: HashSet<_> = self.records().filter_map(|(_, record)| message(record)).collect();
-        let mut timers: BTreeMap<(String, &str), (u32, u64)> = BTreeMap::new();
+        let mut timers: BTreeMap<(String, &str), At> = BTreeMap::new();
         for (at, record) in self.records() {
             let without = (0..).zip(&record.messages).find(|(n, _)| !outcomes.contains(&(at.0, at.1, *n)));
             if let Some((n, message)) = without {

@@ -92,7 +92,10 @@ pub fn replay(world: &World) -> Result<Replayed, String> {
     Ok(replayed)
 }
 
-fn read_logs(world: &World) -> Result<Vec<Vec<(u64, rec::Record, Stamp)>>, String> {
+/// A bucket's records, each with its offset.
+type Log = Vec<(u64, rec::Record, Stamp)>;
+
+fn read_logs(world: &World) -> Result<Vec<Log>, String> {
     let mut logs = Vec::new();
     for bucket in 0..BUCKETS {
         let range = world.keys.log_range(Bucket(bucket), crate::ids::Offset(0), None);
