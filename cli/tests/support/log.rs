@@ -32,7 +32,8 @@ pub struct BucketLog {
     pub outbox: usize,
 }
 
-/// Reads the log of the shop in a folder that no cell has open, and checks that it is whole.
+/// Reads the log of the shop in a folder that no cell has open, and checks that it is whole. Blocks: not
+/// to be called by a runtime's task.
 pub fn read(data: &Path, buckets: u32) -> Log {
     // A clock that stands still: no snapshot grows old.
     let store = EmbeddedStore::open(data, Options::new(Arc::new(ManualClock::at(0)))).expect("opens");
