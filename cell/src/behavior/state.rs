@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use rquickjs::{Ctx, Persistent, Runtime, Value};
 
-use super::convert::{Intrinsics, Refusal, Take, path_text};
+use super::convert::{Refusal, Take, path_text};
 use super::deadline::Deadline;
 use super::fault::Origin;
+use super::intrinsics::Intrinsics;
 use super::{ScriptError, ScriptErrorKind};
 
 /// Folds after which the size of a state is measured even though its bound is within the limit: the
@@ -98,7 +99,7 @@ impl Held {
         }
         let value = if is_minus_zero(&value) { Value::new_int(ctx.clone(), 0) } else { value };
         let written = intrinsics.walk(ctx, Take::State, bytes_max)?.run(&value)?;
-        let new = u32::try_from(written.bytes.len()).unwrap_or(u32::MAX);
+        let new = u32::try_from(written.length).unwrap_or(u32::MAX);
         let kept = Persistent::save(ctx, value.clone());
         if written.skipped == 0 {
             return Ok(Self { value: kept, bound: new, unmeasured: 0 });
@@ -109,7 +110,7 @@ impl Held {
         if bound as usize <= bytes_max && unmeasured < FOLDS_UNMEASURED_MAX {
             return Ok(Self { value: kept, bound, unmeasured });
         }
-        let exact = intrinsics.walk(ctx, Take::Copy, bytes_max)?.run(&value)?.bytes.len();
+        let exact = intrinsics.walk(ctx, Take::Copy, bytes_max)?.run(&value)?.length;
         Ok(Self { value: kept, bound: u32::try_from(exact).unwrap_or(u32::MAX), unmeasured: 0 })
     }
 }

@@ -84,6 +84,7 @@ impl<E: Engine> Lane<E> {
     pub(super) fn release(&mut self, bucket: Bucket) {
         let Some(owned) = self.buckets.get_mut(&bucket) else { return };
         owned.releasing = true;
+        self.releasing = true;
         let mailboxes: Vec<_> =
             self.actors.iter().filter(|(_, a)| a.bucket == bucket).map(|(ix, _)| ix).collect();
         for ix in mailboxes {
@@ -98,6 +99,9 @@ impl<E: Engine> Lane<E> {
 
     /// Hands back the buckets that have nothing under way any more.
     pub(super) fn finish_releases(&mut self) {
+        if !self.releasing {
+            return;
+        }
         let ended = |(bucket, owned): (&Bucket, &BucketState)| {
             owned.releasing
                 && owned.derived.taken.is_none()
@@ -109,6 +113,7 @@ impl<E: Engine> Lane<E> {
         for bucket in ended {
             self.drop_bucket(bucket, true);
         }
+        self.releasing = self.buckets.values().any(|owned| owned.releasing);
     }
 
     /// Whether records of the bucket are being committed.

@@ -162,9 +162,12 @@ impl<E: Engine> Lane<E> {
             limits::STORE_RETRY_MS,
         );
         self.dead_changed(u64::MAX, &Err(failure.clone()));
-        for work in self.roll_back_everything() {
+        let works = self.roll_back_everything();
+        let actors: Vec<_> = works.iter().map(|(ix, _)| *ix).collect();
+        for work in works {
             self.work_failed(work, &failure);
         }
+        self.forget_blanks(actors);
     }
 
     /// Runs everything again in smaller batches; a record that is too large alone is the culprit.
@@ -176,7 +179,9 @@ impl<E: Engine> Lane<E> {
         self.batch_records_max = (count / 2).max(1);
         let again = Failure::retryable(Class::Unavailable, "BatchFailed", message, limits::STORE_RETRY_MS);
         self.dead_changed(u64::MAX, &Err(again));
-        for work in self.roll_back_everything() {
+        let works = self.roll_back_everything();
+        let actors: Vec<_> = works.iter().map(|(ix, _)| *ix).collect();
+        for work in works {
             if Some(work.1.arrival) == culprit {
                 let failure = Failure::not_applied(Class::TooLarge, "RecordTooLarge", message);
                 self.work_buried(work, &failure);
@@ -184,6 +189,7 @@ impl<E: Engine> Lane<E> {
                 self.requeue(work);
             }
         }
+        self.forget_blanks(actors);
         self.pump_ready();
     }
 
@@ -236,7 +242,8 @@ impl<E: Engine> Lane<E> {
         }
     }
 
-    /// Answers a client, or lets internal work come again.
+    /// Answers a client, or lets internal work come again. The actor stays in memory: other work of it
+    /// may follow; see [`Lane::forget_blanks`].
     pub(super) fn work_failed(&mut self, (ix, work): (super::actor::ActorIx, Work), failure: &Failure) {
         match &work.kind {
             WorkKind::Command(command) => self.reply(command.token, Reply::Command(Err(failure.clone()))),
@@ -244,7 +251,13 @@ impl<E: Engine> Lane<E> {
             WorkKind::Message(delivery) => self.answer(delivery, DeliveryOutcome::Failed),
             WorkKind::Timer(_) | WorkKind::Refusal(_) => self.retry_later(ix, work, 0),
         }
-        self.forget_if_blank(ix);
+    }
+
+    /// Lets actors that failed before their first record leave memory.
+    pub(super) fn forget_blanks(&mut self, actors: Vec<super::actor::ActorIx>) {
+        for ix in actors {
+            self.forget_if_blank(ix);
+        }
     }
 
     /// Ends work whose record no batch can hold: a client is told, internal work is dead.
@@ -257,7 +270,7 @@ impl<E: Engine> Lane<E> {
                 self.answer(&delivery, DeliveryOutcome::Failed);
             }
             WorkKind::Timer(_) | WorkKind::Refusal(_) => {
-                self.retry_later(ix, work, limits::DELIVERY_ATTEMPTS_MAX);
+                self.retry_later(ix, work, self.config.deliveries.attempts_max);
             }
         }
     }

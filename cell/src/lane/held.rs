@@ -32,6 +32,8 @@ impl<E: Engine> Lane<E> {
     pub(super) fn hold(&mut self, ix: ActorIx, work: Work, reply: Reply, fenced: bool) {
         let actor = &self.actors[ix];
         let batch = actor.speculative.as_ref().map_or(0, |s| s.batch);
+        #[cfg(test)]
+        let batch = if self.sabotage.refusal_early { 0 } else { batch };
         let check = if fenced { self.next_check } else { 0 };
         let held = Held { actor: ix, bucket: actor.bucket, work, reply: Some(reply), batch, check };
         if held.batch == 0 && held.check == 0 {
@@ -125,9 +127,11 @@ impl<E: Engine> Lane<E> {
             .into_iter()
             .partition(|held: &Held| held.check != 0 && held.check <= check);
         self.held = waiting;
+        let actors: Vec<_> = failed.iter().map(|held| held.actor).collect();
         for held in failed {
             self.work_failed((held.actor, held.work), failure);
         }
+        self.forget_blanks(actors);
     }
 
     /// Takes back the answers that rest on records which were undone.

@@ -114,7 +114,7 @@ fn fold_timers(derived: &mut Derived, key: &ActorKey, row: &Row, landed: &Landed
     }
 }
 
-fn fold_acks(derived: &mut Derived, record: &rec::Record) {
+pub(super) fn fold_acks(derived: &mut Derived, record: &rec::Record) {
     for ack in &record.acks {
         let id = (ack.offset, ack.n);
         let Some(gone) = derived.outbox.remove(&id) else { continue };

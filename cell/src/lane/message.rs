@@ -98,7 +98,10 @@ impl<E: Engine> Lane<E> {
         let Some(owned) = self.buckets.get(&bucket) else { return };
         let Some(outgoing) = owned.derived.outbox.get(&id) else { return };
         let first = owned.derived.pairs.get(&outgoing.pair).and_then(|queue| queue.front());
-        if first == Some(&id) && !outgoing.answered {
+        let first = first == Some(&id);
+        #[cfg(test)]
+        let first = first || self.sabotage.pair_unordered;
+        if first && !outgoing.answered {
             self.send(bucket, id);
         }
     }
@@ -117,7 +120,7 @@ impl<E: Engine> Lane<E> {
             target_bucket,
             message: outgoing.message.clone(),
             source: outgoing.source.clone(),
-            last: outgoing.attempts + 1 >= limits::DELIVERY_ATTEMPTS_MAX,
+            last: outgoing.attempts + 1 >= self.config.deliveries.attempts_max,
             attempt: outgoing.attempts,
             low_water: derived.low_water(target_bucket, durable_next),
         };
@@ -136,7 +139,7 @@ impl<E: Engine> Lane<E> {
             DeliveryOutcome::Failed => {
                 outgoing.attempts += 1;
                 let attempt = outgoing.attempts;
-                let pause = backoff_ms(attempt);
+                let pause = self.config.deliveries.backoff_ms(attempt);
                 self.set_alarm(pause, Alarm::Send { bucket, offset: id.0, n: id.1, attempt });
             }
             DeliveryOutcome::Refused { code, message } if !outgoing.message.on_refused.is_empty() => {
@@ -157,6 +160,10 @@ impl<E: Engine> Lane<E> {
             }
             DeliveryOutcome::Settled | DeliveryOutcome::Refused { .. } => {
                 outgoing.answered = true;
+                #[cfg(test)]
+                if self.sabotage.ack_dropped {
+                    return self.drop_unlogged(bucket, id);
+                }
                 owned.acks.push(rec::Ack { offset: id.0, n: id.1 });
                 if owned.unlogged_since_ms == 0 {
                     owned.unlogged_since_ms = self.now_ms.max(1);
@@ -167,7 +174,7 @@ impl<E: Engine> Lane<E> {
     }
 
     /// The outcome of a message is known: the next of its pair may go.
-    fn next_of_pair(&mut self, bucket: Bucket, id: (u64, u32)) {
+    pub(super) fn next_of_pair(&mut self, bucket: Bucket, id: (u64, u32)) {
         let Some(owned) = self.buckets.get_mut(&bucket) else { return };
         let Some(pair) = owned.derived.outbox.get(&id).map(|outgoing| outgoing.pair) else { return };
         let Some(queue) = owned.derived.pairs.get_mut(&pair) else { return };
@@ -205,7 +212,7 @@ impl<E: Engine> Lane<E> {
         }
         let actor = &self.actors[ix];
         let alarm = Alarm::Retry { key: actor.key.clone(), bucket: actor.bucket, work: Box::new(work) };
-        self.set_alarm(backoff_ms(attempts + 1), alarm);
+        self.set_alarm(self.config.deliveries.backoff_ms(attempts + 1), alarm);
     }
 
     /// Tells targets of low-water marks that no message has carried.
@@ -242,10 +249,4 @@ struct RefusalPayload<'a> {
     payload: Option<Box<serde_json::value::RawValue>>,
     code: &'a str,
     message: &'a str,
-}
-
-/// The pause before try number `attempts`, in milliseconds: doubling between the limits.
-pub(super) fn backoff_ms(attempts: u32) -> u64 {
-    let doubled = limits::DELIVERY_BACKOFF_MS_MIN << attempts.saturating_sub(1).min(20);
-    doubled.min(limits::DELIVERY_BACKOFF_MS_MAX)
 }

@@ -35,6 +35,8 @@ mod read;
 mod residency;
 pub mod row;
 pub mod run;
+#[cfg(test)]
+mod sim;
 pub mod stats;
 mod turn;
 pub mod version;
@@ -62,7 +64,7 @@ use held::Held;
 pub use input::Input;
 use input::{CommandInput, ReadInput};
 pub use output::{Output, Reply};
-use read::Lookup;
+use read::{Load, Lookup};
 pub use stats::LaneStats;
 use work::{Token, Work, WorkKind};
 
@@ -79,6 +81,37 @@ pub struct LaneConfig {
     pub memory_bytes_max: usize,
     /// Seeds every chance the lane takes.
     pub seed: u64,
+    /// When messages, timers and refusals that fail are tried again, and when no more.
+    pub deliveries: DeliveryLimits,
+}
+
+/// How often, and after which pauses, a message, timer or refusal that fails is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryLimits {
+    /// Tries before it goes to dead letters; at least 1.
+    pub attempts_max: u32,
+    /// The first pause, in milliseconds; it doubles up to the next.
+    pub backoff_ms_min: u64,
+    /// The longest pause, in milliseconds.
+    pub backoff_ms_max: u64,
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self {
+            attempts_max: limits::DELIVERY_ATTEMPTS_MAX,
+            backoff_ms_min: limits::DELIVERY_BACKOFF_MS_MIN,
+            backoff_ms_max: limits::DELIVERY_BACKOFF_MS_MAX,
+        }
+    }
+}
+
+impl DeliveryLimits {
+    /// The pause before try number `attempts`, in milliseconds: doubling between the limits.
+    fn backoff_ms(self, attempts: u32) -> u64 {
+        let doubled = self.backoff_ms_min << attempts.saturating_sub(1).min(20);
+        doubled.min(self.backoff_ms_max)
+    }
 }
 
 /// One actor type as a lane serves it.
@@ -125,7 +158,7 @@ pub struct Lane<E: Engine> {
     warm: VecDeque<ActorIx>,
     memory: residency::Memory,
     /// Loads under way, by number.
-    loads: FxHashMap<u64, ActorIx>,
+    loads: FxHashMap<u64, Load>,
     out: Vec<Output>,
     rng: SmallRng,
     /// Numbers arrivals, loads, lookups and alarms.
@@ -144,7 +177,12 @@ pub struct Lane<E: Engine> {
     /// Who waits for a change of dead letters, by batch.
     dead_waiting: Vec<(u64, Bucket, Token)>,
     flushing: bool,
+    /// Some bucket is being released.
+    releasing: bool,
     stats: LaneStats,
+    /// Rules this lane leaves out, for simulations that show what each is for.
+    #[cfg(test)]
+    pub(crate) sabotage: sim::faults::Sabotage,
     /// Last: live states must go before it.
     engine: E,
 }
@@ -195,7 +233,10 @@ impl<E: Engine> Lane<E> {
             collected_heap_bytes: 0,
             dead_waiting: Vec::new(),
             flushing: false,
+            releasing: false,
             stats: LaneStats::default(),
+            #[cfg(test)]
+            sabotage: sim::faults::Sabotage::default(),
             engine,
         })
     }
@@ -239,6 +280,7 @@ impl<E: Engine> Lane<E> {
         self.pump_ready();
         self.ask_for_check();
         self.start_flight();
+        self.finish_releases();
         if self.flushing {
             self.flush_everything();
         }

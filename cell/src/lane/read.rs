@@ -28,6 +28,14 @@ pub(crate) enum Lookup {
     Dead { token: Token, bucket: Bucket, offset: u64, replay: bool },
 }
 
+/// An actor that is being read.
+pub(crate) struct Load {
+    /// Which.
+    actor: ActorIx,
+    /// Its snapshot, if it was newer than the store when the load began.
+    snapshot: Option<Arc<rec::Snapshot>>,
+}
+
 impl<E: Engine> Lane<E> {
     pub(super) fn reply_read_failure(&mut self, read: &ReadInput, failure: Failure) {
         let reply = match read.what {
@@ -224,20 +232,22 @@ impl<E: Engine> Lane<E> {
         actor.loading = load;
         let row = actor.row.clone();
         let (bucket, key) = (actor.bucket, actor.key.clone());
-        let skip_snapshot =
-            self.buckets.get(&bucket).is_some_and(|b| b.derived.pending_snapshot(ix).is_some());
-        self.loads.insert(load, ix);
+        // Kept until the load ends: a checkpoint may take it out of the overlay before that.
+        let pending = self.buckets.get(&bucket).and_then(|b| b.derived.pending_snapshot(ix));
+        let snapshot = pending.map(|pending| pending.value.clone());
+        let skip_snapshot = snapshot.is_some();
+        self.loads.insert(load, Load { actor: ix, snapshot });
         self.out.push(Output::Load { load, bucket, key, row, skip_snapshot });
     }
 
     pub(super) fn loaded(&mut self, load: u64, result: Result<Loaded, StoreError>) {
-        let Some(ix) = self.loads.remove(&load) else { return };
+        let Some(Load { actor: ix, snapshot }) = self.loads.remove(&load) else { return };
         if self.actors.get(ix).is_none_or(|actor| actor.loading != load) {
             return;
         }
         self.actors[ix].loading = 0;
         let activated = match result {
-            Ok(loaded) => self.activate_actor(ix, loaded),
+            Ok(loaded) => self.activate_actor(ix, snapshot, loaded),
             Err(StoreError::TooOld) => return self.load(ix),
             Err(error) => Err(store_failure(&error)),
         };
@@ -247,7 +257,13 @@ impl<E: Engine> Lane<E> {
         }
     }
 
-    fn activate_actor(&mut self, ix: ActorIx, loaded: Loaded) -> Result<(), Failure> {
+    /// `newer` is a snapshot that the store did not have yet when the load began.
+    fn activate_actor(
+        &mut self,
+        ix: ActorIx,
+        newer: Option<Arc<rec::Snapshot>>,
+        loaded: Loaded,
+    ) -> Result<(), Failure> {
         let type_id = self.actors[ix].key.type_id;
         if self.actors[ix].row.is_none() {
             self.actors[ix].row = Some(Box::new(loaded.row.unwrap_or_default()));
@@ -257,9 +273,12 @@ impl<E: Engine> Lane<E> {
         if absent {
             return Ok(());
         }
-        let bucket = self.actors[ix].bucket;
-        let pending = self.buckets.get(&bucket).and_then(|b| b.derived.pending_snapshot(ix));
-        let snapshot = pending.map(|p| (*p.value).clone()).or(loaded.snapshot);
+        #[cfg(test)]
+        let newer = newer.filter(|_| {
+            let bucket = self.buckets.get(&self.actors[ix].bucket);
+            !self.sabotage.overlay_dropped || bucket.is_some_and(|b| b.derived.pending_snapshot(ix).is_some())
+        });
+        let snapshot = newer.map(|newer| (*newer).clone()).or(loaded.snapshot);
         let kind = self.type_state(type_id);
         let version = kind.source.key;
         let newest =
@@ -292,9 +311,6 @@ impl<E: Engine> Lane<E> {
         let works: Vec<Work> = self.actors[ix].mailbox.drain(..).collect();
         self.queued_commands = self.queued_commands.saturating_sub(works.len());
         for work in works {
-            if self.actors.get(ix).is_none() {
-                break;
-            }
             self.activation_failed(ix, work, failure);
         }
         self.forget_if_blank(ix);

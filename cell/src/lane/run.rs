@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -28,7 +29,7 @@ use super::{Lane, bucket::BucketBoot};
 use crate::behavior::{Engine, ScriptError};
 use crate::cell::Answer;
 use crate::env::Clock;
-use crate::ids::Bucket;
+use crate::ids::{Bucket, TypeId};
 use crate::limits;
 use crate::metrics::{LaneMetrics, TypeMetrics};
 use crate::outcome::Failure;
@@ -173,6 +174,8 @@ struct Runner<E: Engine> {
     counted: LaneStats,
     counted_at: Instant,
     commit_started: Option<Instant>,
+    /// Loads under way: since when, and of which type.
+    loads: FxHashMap<u64, (Instant, TypeId)>,
     stopping: bool,
     stopped: bool,
 }
@@ -197,6 +200,7 @@ pub(crate) fn run<E: Engine>(
         counted: LaneStats::default(),
         counted_at: Instant::now(),
         commit_started: None,
+        loads: FxHashMap::default(),
         stopping: false,
         stopped: false,
     };
@@ -248,7 +252,16 @@ impl<E: Engine> Runner<E> {
             self.poll_pending();
             let now_ms = self.around.clock.now_ms();
             while let Some(input) = self.inputs.pop_front() {
+                let load = match &input {
+                    Input::Loaded { load, .. } => self.loads.remove(load),
+                    _ => None,
+                };
                 self.lane.handle(now_ms, input);
+                if let Some((since, type_id)) = load
+                    && let Some(metrics) = self.around.types.get(type_id.0 as usize)
+                {
+                    metrics.activated(since.elapsed());
+                }
             }
             self.lane.flush();
             self.lane.drain(&mut self.outputs);
@@ -304,6 +317,9 @@ impl<E: Engine> Runner<E> {
             // Owner check, head check and head per bucket; the rest are records.
             let records = tx.writes.len().saturating_sub(tx.checks.len() / 2);
             self.around.metrics.batch_records.observe(records as f64);
+        }
+        if let Output::Load { load, key, .. } = &output {
+            self.loads.insert(*load, (Instant::now(), key.type_id));
         }
         let io = self.around.io.clone();
         let mut future: Pending = Box::pin(async move {

@@ -137,7 +137,8 @@ impl<E: Engine> Lane<E> {
         if let Some(offset) = self.applied_before(ix, command) {
             return self.repeat(ix, work, offset, command);
         }
-        if let Err(failure) = self.check_room_to_tell(ix) {
+        let checked = self.check_age(command).and_then(|()| self.check_room_to_tell(ix));
+        if let Err(failure) = checked {
             return self.reply(command.token, Reply::Command(Err(failure)));
         }
         match self.call(ix, &command.name, false, &command.payload, command.claims.as_deref()) {
@@ -147,7 +148,30 @@ impl<E: Engine> Lane<E> {
     }
 
     fn applied_before(&self, ix: ActorIx, command: &CommandInput) -> Option<u64> {
+        #[cfg(test)]
+        if self.sabotage.id_forgotten {
+            return None;
+        }
         self.actors[ix].view()?.remembered_offset(super::row::hash_command_id(&command.id))
+    }
+
+    /// An id that carries its time, is not remembered, and is older than ids are remembered may have
+    /// been applied: it must not run again.
+    fn check_age(&self, command: &CommandInput) -> Result<(), Failure> {
+        let Some(made_ms) = made_ms(&command.id) else { return Ok(()) };
+        if self.now_ms.saturating_sub(made_ms) <= limits::COMMAND_IDS_REMEMBERED_MS {
+            return Ok(());
+        }
+        Err(Failure::not_applied(
+            Class::Trimmed,
+            "TooOld",
+            format!(
+                "the command id was made {} s ago by its own time; ids are remembered for {} s, so it is not known \
+                 whether it was applied before: look at the actor, then send it under a new id",
+                (self.now_ms - made_ms) / 1_000,
+                limits::COMMAND_IDS_REMEMBERED_MS / 1_000
+            ),
+        ))
     }
 
     fn check_room_to_tell(&self, ix: ActorIx) -> Result<(), Failure> {
@@ -209,7 +233,10 @@ impl<E: Engine> Lane<E> {
         let source = (delivery.source_bucket.0, delivery.offset, delivery.n);
         let bucket = self.actors[ix].bucket;
         let Some(owned) = self.buckets.get(&bucket) else { return };
-        if let Some(known) = owned.derived.outcome(source.0, source.1, source.2) {
+        let known = owned.derived.outcome(source.0, source.1, source.2);
+        #[cfg(test)]
+        let known = known.filter(|_| !self.sabotage.answered_anew);
+        if let Some(known) = known {
             let outcome = super::message::outcome_of(known);
             return self.answer(delivery, outcome);
         }
@@ -247,7 +274,10 @@ impl<E: Engine> Lane<E> {
 
     fn run_timer(&mut self, ix: ActorIx, work: Work, fire: &TimerFire) {
         let timer = self.actors[ix].view().and_then(|row| row.timer(&fire.name));
-        let Some(timer) = timer.filter(|t| t.generation == fire.generation).cloned() else { return };
+        let current = |timer: &&rec::Timer| timer.generation == fire.generation;
+        #[cfg(test)]
+        let current = |timer: &&rec::Timer| current(timer) || self.sabotage.generation_ignored;
+        let Some(timer) = timer.filter(current).cloned() else { return };
         let call = InternalCall {
             command: timer.command.as_str().into(),
             payload: timer.payload.clone(),
@@ -311,7 +341,7 @@ impl<E: Engine> Lane<E> {
         message: String,
         attempts: u32,
     ) {
-        if attempts + 1 >= limits::DELIVERY_ATTEMPTS_MAX {
+        if attempts + 1 >= self.config.deliveries.attempts_max {
             self.append_dead(ix, work, call, code, message, attempts + 1);
         } else {
             self.retry_later(ix, work, attempts);
@@ -535,6 +565,8 @@ impl<E: Engine> Lane<E> {
         let snapshot = self.snapshot_if_due(ix);
         let position = Position { bucket, offset: Offset(offset) };
         let applied = applied.map(|applied| Applied { position, ..applied });
+        #[cfg(test)]
+        let applied = self.answer_early(&work, applied);
         let value = record::encode(&record);
         self.batch.push(Entry {
             bucket,
@@ -589,6 +621,13 @@ impl<E: Engine> Lane<E> {
         self.actors[ix].speculative.as_mut()?.row.rebase_on_snapshot();
         Some(Arc::new(rec::Snapshot { seq, state, state_version, behavior: key.ordinal }))
     }
+}
+
+/// When a command id was made, in milliseconds since the epoch, if it is a UUIDv7 (RFC 9562, 5.7: the
+/// first 48 bits).
+fn made_ms(id: &str) -> Option<u64> {
+    let uuid = uuid::Uuid::try_parse(id).ok().filter(|uuid| uuid.get_version_num() == 7)?;
+    u64::try_from(uuid.as_u128() >> 80).ok()
 }
 
 /// How a payload is recognised when its command id comes again.

@@ -5,6 +5,7 @@
 
 mod banner;
 mod cell;
+mod local;
 mod reload;
 mod signals;
 mod watch;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use corallite_cell::spec::ShardSpec;
 use tracing_subscriber::EnvFilter;
 
-use crate::dev::cell::{Config, Listeners, Running, StoreConfig};
+use crate::dev::cell::{Config, DeliveryLimits, Listeners, Running, StoreConfig};
 use crate::dev::reload::Change;
 use crate::dev::signals::Signals;
 use crate::{exit, manifest};
@@ -172,7 +173,8 @@ fn load(paths: &[PathBuf]) -> Result<Reading, Error> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         return Err(Error::Manifest(lines.join("\n")));
     }
-    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(loaded.shards.iter().flat_map(local::differences).map(|finding| finding.to_string()));
     let mut specs: Vec<ShardSpec> = loaded.shards.into_iter().map(|shard| shard.spec).collect();
     match (specs.pop(), specs.is_empty()) {
         (Some(spec), true) => Ok(Reading { spec, files: loaded.files, warnings }),
@@ -204,6 +206,7 @@ fn config(args: &Args, spec: &ShardSpec) -> Config {
         listeners: Listeners { grpc: args.grpc, http: args.http, admin: args.admin },
         hot_actors_max: args.hot_actors,
         memory_bytes_max: args.memory_mib << 20,
+        deliveries: DeliveryLimits::default(),
     }
 }
 

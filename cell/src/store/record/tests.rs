@@ -68,7 +68,7 @@ fn row() -> pb::Row {
     pb::Row {
         seq: 5,
         offset: 900,
-        snapshot_seq: 3,
+        base_seq: 3,
         tail: Bytes::from_static(&[0x80, 0x07, 1, 4, 1]),
         timers: vec![pb::Timer {
             name: "expire".into(),
@@ -82,7 +82,8 @@ fn row() -> pb::Row {
             offset: 900,
             time_ms: 1_700_000_000_123,
         }],
-        destroyed: false,
+        absent: false,
+        has_snapshot: false,
     }
 }
 
