@@ -116,7 +116,10 @@ impl<'a> Answers<'a> {
         applied: &Applied,
     ) -> Result<(), String> {
         let ran = &self.replayed.ran[&attempt.op];
-        ensure!(op.payloads[ran.payload] == op.payloads[attempt.payload], "it got the answer of another payload");
+        ensure!(
+            op.payloads[ran.payload] == op.payloads[attempt.payload],
+            "it got the answer of another payload"
+        );
         ensure!(applied.reply == ran.record.reply, "the log has reply {:?}", ran.record.reply);
         ensure!(applied.seq.0 == ran.record.seq, "the log has seq {}", ran.record.seq);
         let place = (applied.position.bucket.0, applied.position.offset.0);
