@@ -15,6 +15,12 @@ use corallite_proto::store::record::Cause;
 /// Rows read at once.
 const PAGE_ROWS: usize = 1_000;
 
+/// Bucket and offset of a record.
+pub type Place = (u32, u64);
+
+/// The events of one actor, in order, with the place of their record.
+pub type History<'a> = Vec<(Place, &'a rec::EventEntry)>;
+
 /// Everything a shard's log says.
 pub struct Log {
     /// Names of actor types by their number.
@@ -95,8 +101,8 @@ impl Log {
         self.buckets.iter().map(|bucket| bucket.tail).sum()
     }
 
-    /// The events of every actor, in order, with the place of their record.
-    pub fn events(&self) -> BTreeMap<String, Vec<((u32, u64), &rec::EventEntry)>> {
+    /// The events of every actor.
+    pub fn events(&self) -> BTreeMap<String, History<'_>> {
         let mut events: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for (at, record) in self.records() {
             if let Some(actor) = &record.actor {
