@@ -13,7 +13,8 @@
 //! What it does not do: talk to clients or the store, decide who owns a bucket, or route between
 //! lanes. `run` and `io` do the first, `router::owner` the second, the cell the third.
 //!
-//! In reading order: `input`, `output`; `work` and `turn` (a command runs), `batch` and `commit`
+//! In reading order: `input`, `output`; `work`, `turn` (a command runs) and `internal` (so do messages,
+//! timers and refusals), `batch` and `commit`
 //! (it becomes durable), `land` (what follows from it), `message`, `alarm` (time), `checkpoint`,
 //! `residency` (memory), `version` (behaviors change).
 
@@ -27,6 +28,7 @@ mod commit;
 mod dead;
 mod held;
 pub mod input;
+mod internal;
 pub mod io;
 mod land;
 mod message;
@@ -322,7 +324,7 @@ impl<E: Engine> Lane<E> {
         }
         let key = command.key.clone();
         let bucket = command.bucket;
-        let work = self.new_work(WorkKind::Command(Box::new(command)));
+        let work = self.new_work(WorkKind::Command(Arc::new(command)));
         self.enqueue(key, bucket, work);
     }
 
@@ -367,7 +369,7 @@ impl<E: Engine> Lane<E> {
         }
         let key = read.key.clone();
         let bucket = read.bucket;
-        let work = self.new_work(WorkKind::Read(Box::new(read)));
+        let work = self.new_work(WorkKind::Read(Arc::new(read)));
         self.enqueue(key, bucket, work);
     }
 
