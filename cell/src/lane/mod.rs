@@ -172,6 +172,8 @@ pub struct Lane<E: Engine> {
     queued_commands: usize,
     /// State versions of behavior versions that were in use before.
     state_versions: FxHashMap<VersionKey, u32>,
+    /// Accepted versions that wait for the end of the batch: until then there are no turns.
+    accepted: Vec<Arc<BehaviorSource>>,
     /// Where the search for idle actors goes on.
     sweep_at: usize,
     /// The engine's heap after the last collection.
@@ -231,6 +233,7 @@ impl<E: Engine> Lane<E> {
             next_timer_ms: u64::MAX,
             queued_commands: 0,
             state_versions: FxHashMap::default(),
+            accepted: Vec::new(),
             sweep_at: 0,
             collected_heap_bytes: 0,
             dead_waiting: Vec::new(),
@@ -282,6 +285,7 @@ impl<E: Engine> Lane<E> {
         self.pump_ready();
         self.ask_for_check();
         self.start_flight();
+        self.swap_versions();
         self.finish_releases();
         if self.flushing {
             self.flush_everything();

@@ -77,6 +77,7 @@ impl<E: Engine> Lane<E> {
         self.batch.entries.len() < self.batch_records_max
             && self.batch.bytes < limits::BATCH_BYTES_TARGET
             && tail < limits::CHECKPOINT_TAIL_BYTES_MAX
+            && self.accepted.is_empty()
     }
 
     fn is_ready(&self, ix: ActorIx) -> bool {
