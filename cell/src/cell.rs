@@ -116,7 +116,11 @@ impl Cell {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn dead_letters(&self, after: Option<Position>, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+    pub async fn dead_letters(
+        &self,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, Failure> {
         let after = after.map(|position| (position.bucket, position.offset.0));
         let mut letters = Vec::new();
         for lane in 0..self.inner.lanes.len() {
@@ -142,7 +146,9 @@ impl Cell {
         let what = DeadKind::List { after, limit: 1 };
         let letters = self.ask_dead(lane, what, Waiting::DeadLetters).await?;
         let found = letters.into_iter().find(|letter| letter.position == at);
-        found.ok_or_else(|| Failure::not_found("UnknownDeadLetter", format!("there is no dead letter at {at}")))
+        found.ok_or_else(|| {
+            Failure::not_found("UnknownDeadLetter", format!("there is no dead letter at {at}"))
+        })
     }
 
     /// Sends a dead letter again as a new message; it is then no longer a dead letter.
@@ -209,7 +215,8 @@ impl Cell {
         let Some(type_id) = self.inner.types.get(&actor.type_name) else {
             let mut known: Vec<&str> = self.inner.types.keys().map(|name| &**name).collect();
             known.sort_unstable();
-            let message = format!("there is no actor type {}; there are {}", actor.type_name, known.join(", "));
+            let message =
+                format!("there is no actor type {}; there are {}", actor.type_name, known.join(", "));
             return Err(Failure::not_found("UnknownType", message));
         };
         let key = ActorKey { type_id: *type_id, id: (&*actor.id).into() };

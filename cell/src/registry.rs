@@ -98,6 +98,21 @@ impl Registry {
         difference(&mine, &found).map_or(Ok(()), |sentence| Err(RegistryError::Identity(sentence)))
     }
 
+    /// Checks that the store holds no other shard: a data folder is one shard's, so that nobody who
+    /// renames a shard, or names the wrong folder, finds an empty one beside the other.
+    ///
+    /// # Errors
+    /// It does, in a sentence.
+    pub async fn check_alone(&self, spec: &ShardSpec) -> Result<(), RegistryError> {
+        let snapshot = self.store.snapshot().await?;
+        for range in self.keys.others() {
+            let Some((_, value)) = snapshot.range(range.read(1)).await?.pop() else { continue };
+            let found: rec::Identity = record::decode(&value)?;
+            return Err(RegistryError::Identity(another_shard(spec, &found)));
+        }
+        Ok(())
+    }
+
     /// Interns the spec's type names; gives all names of the shard in order of their numbers.
     ///
     /// # Errors
@@ -107,7 +122,8 @@ impl Registry {
         let names = async || {
             let snapshot = self.store.snapshot().await?;
             let before = snapshot.get(&key).await?;
-            let mut stored: rec::TypeNames = before.as_ref().map(record::decode).transpose()?.unwrap_or_default();
+            let mut stored: rec::TypeNames =
+                before.as_ref().map(record::decode).transpose()?.unwrap_or_default();
             let known = stored.names.len();
             for actor in &spec.actors {
                 if !stored.names.iter().any(|name| **name == *actor.type_name) {
@@ -149,7 +165,8 @@ impl Registry {
                 let Some((ordinal, stored)) = self.latest(type_id).await? else {
                     return Err(RegistryError::Behavior { error, type_name });
                 };
-                let old = ActorSpec { source: stored.source.into(), file: stored.file.into(), ..actor.clone() };
+                let old =
+                    ActorSpec { source: stored.source.into(), file: stored.file.into(), ..actor.clone() };
                 let source = Arc::new(source_of(type_id, ordinal, &old, known_types));
                 let interface = load_scratch(engine, &source, &type_name)?;
                 Ok(Version { source, interface, refused: Some(error) })
@@ -171,7 +188,9 @@ impl Registry {
         known_types: &Arc<[Arc<str>]>,
     ) -> Result<Version, RegistryError> {
         let Some((ordinal, stored)) = self.latest(type_id).await? else {
-            return Err(StoreError::Damaged { reason: format!("no behavior of type {type_name} is stored") }.into());
+            return Err(
+                StoreError::Damaged { reason: format!("no behavior of type {type_name} is stored") }.into()
+            );
         };
         let actor = ActorSpec::new(type_name, &stored.file, &stored.source);
         let source = Arc::new(source_of(type_id, ordinal, &actor, known_types));
@@ -285,7 +304,12 @@ fn load_scratch(
     Ok(interface)
 }
 
-fn source_of(type_id: TypeId, ordinal: u32, actor: &ActorSpec, known_types: &Arc<[Arc<str>]>) -> BehaviorSource {
+fn source_of(
+    type_id: TypeId,
+    ordinal: u32,
+    actor: &ActorSpec,
+    known_types: &Arc<[Arc<str>]>,
+) -> BehaviorSource {
     BehaviorSource {
         key: VersionKey { type_id, ordinal },
         type_name: actor.type_name.clone(),
@@ -306,13 +330,15 @@ fn content_hash(actor: &ActorSpec) -> Bytes {
     Bytes::copy_from_slice(&hasher.digest128().to_be_bytes())
 }
 
+fn another_shard(spec: &ShardSpec, found: &rec::Identity) -> String {
+    format!(
+        "the data belongs to shard {}/{}, not to {}/{}; name another data folder",
+        found.namespace, found.name, spec.namespace, spec.name
+    )
+}
+
+/// What differs of a shard of the same name: the name is part of every key.
 fn difference(mine: &rec::Identity, found: &rec::Identity) -> Option<String> {
-    if (&mine.namespace, &mine.name) != (&found.namespace, &found.name) {
-        return Some(format!(
-            "the data belongs to shard {}/{}, not to {}/{}; name another data folder",
-            found.namespace, found.name, mine.namespace, mine.name
-        ));
-    }
     if mine.buckets != found.buckets {
         return Some(format!(
             "spec.buckets is {}, but the data was written with {}; buckets cannot change, because every \

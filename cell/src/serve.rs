@@ -20,6 +20,7 @@ use crate::cell::Cell;
 use crate::env::{Clock, MachineClock};
 use crate::gateway;
 use crate::ids::{Bucket, SessionId, TypeId};
+pub use crate::lane::DeliveryLimits;
 use crate::lane::bucket::BucketBoot;
 use crate::lane::run::{LaneHandle, Surroundings, lane_of, run};
 use crate::lane::{Lane, LaneConfig, TypeSettings};
@@ -51,6 +52,8 @@ pub struct Config {
     pub hot_actors_max: usize,
     /// Most bytes of actors in memory, all lanes together.
     pub memory_bytes_max: usize,
+    /// When messages, timers and refusals that fail are tried again, and when no more.
+    pub deliveries: DeliveryLimits,
 }
 
 /// Where a shard is kept.
@@ -154,9 +157,33 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let listeners = bind(config.listeners).await?;
     let store = open(&config.store, &clock).await?;
+    // A folder is one shard's.
+    let alone = matches!(config.store, StoreConfig::Embedded { .. });
+    start_with(config, listeners, store, clock, alone).await
+}
+
+/// As [`start`], on a store that is open already; `config.store` is not looked at.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(config: Config, store: Arc<dyn Store>) -> Result<Running, StartError> {
+    let listeners = bind(config.listeners).await?;
+    start_with(config, listeners, store, Arc::new(MachineClock), false).await
+}
+
+async fn start_with(
+    config: Config,
+    listeners: gateway::Listeners,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    alone: bool,
+) -> Result<Running, StartError> {
     let spec = &config.spec;
     let keys = Keys::new(&format!("{}/{}", spec.namespace, spec.name));
     let registry = Registry { store: store.clone(), keys: keys.clone() };
+    if alone {
+        registry.check_alone(spec).await?;
+    }
     registry.check_identity(spec).await?;
     let type_names: Arc<[Arc<str>]> = registry.intern_types(spec).await?.into();
     let versions = resolve_versions(&registry, spec, &type_names).await?;
@@ -399,6 +426,7 @@ async fn start_lanes(
             // Two sessions, and two lanes of one, never draw the same numbers.
             #[allow(clippy::cast_possible_truncation)]
             seed: (session.id.0 as u64) ^ (number as u64),
+            deliveries: config.deliveries,
         };
         let types: Vec<_> =
             versions.iter().map(|v| (v.source.clone(), settings_of(spec, &v.source.type_name))).collect();

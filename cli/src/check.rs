@@ -5,8 +5,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use corallite_cell::behavior::{Interface, ScriptError, ScriptErrorKind};
+use corallite_cell::behavior::{
+    BehaviorSource, Engine, Interface, QuickJsEngine, ScriptError, ScriptErrorKind, VersionKey,
+};
+use corallite_cell::ids::TypeId;
 use corallite_cell::spec::ActorSpec;
 
 use crate::manifest::{self, Finding, Loaded, LoadedShard, list};
@@ -39,7 +43,8 @@ pub fn run(args: CheckArgs) -> ExitCode {
 pub fn check(paths: &[PathBuf]) -> Loaded {
     let mut loaded = manifest::load(paths);
     for shard in &loaded.shards {
-        let findings = check_shard(shard, compile);
+        let known_types = shard.spec.actors.iter().map(|actor| actor.type_name.clone()).collect();
+        let findings = check_shard(shard, |actor| compile(actor, &known_types));
         loaded.findings.extend(findings);
     }
     loaded.findings.sort_by(|a, b| a.place.cmp(&b.place));
@@ -53,10 +58,11 @@ fn check_shard(
     let mut findings = Vec::new();
     let mut interfaces = Vec::new();
     for (n, actor) in shard.spec.actors.iter().enumerate() {
-        findings.extend(check_json_schemas(shard, n, actor));
-        match compile(actor) {
-            // The stand-in knows no names; an engine's interface has a state version from 1.
-            Ok(interface) if interface.state_version == 0 => interfaces.push(None),
+        let schemas = check_json_schemas(shard, n, actor);
+        // A schema that is none was said with its place; the script is still to be looked at.
+        let schema = if schemas.is_empty() { actor.schema.clone() } else { None };
+        findings.extend(schemas);
+        match compile(&ActorSpec { schema, ..actor.clone() }) {
             Ok(interface) => {
                 findings.extend(check_schema_names(shard, n, &interface));
                 interfaces.push(Some(interface));
@@ -72,20 +78,25 @@ fn check_shard(
     findings
 }
 
-/// Compiles a behavior as a lane does.
+/// Compiles a behavior as a lane does, beside the other types of its shard.
 ///
 /// # Errors
 /// The script does not compile or lacks a part; with its line.
-pub fn compile(actor: &ActorSpec) -> Result<Interface, ScriptError> {
-    // Stands in for the script engine until that is part of the cell.
-    if actor.source.contains("export default") {
-        return Ok(Interface::default());
-    }
-    Err(ScriptError {
+fn compile(actor: &ActorSpec, known_types: &Arc<[Arc<str>]>) -> Result<Interface, ScriptError> {
+    let mut engine = QuickJsEngine::new().map_err(|error| ScriptError {
         kind: ScriptErrorKind::Load,
         file: actor.file.clone(),
-        line: 1,
-        message: "the behavior has no default export; write `export default { … }`".to_owned(),
+        line: 0,
+        message: format!("the script engine cannot start: {error}"),
+    })?;
+    engine.load(&BehaviorSource {
+        key: VersionKey { type_id: TypeId(0), ordinal: 1 },
+        type_name: actor.type_name.clone(),
+        file: actor.file.clone(),
+        source: actor.source.clone(),
+        schema: actor.schema.clone(),
+        limits: actor.script,
+        known_types: known_types.clone(),
     })
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 use std::path::Path;
 
+use support::dev::Shard;
 use support::{Ended, corallite};
 
 fn shard(name: &str) -> String {
@@ -39,4 +40,30 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
     let ended = dev(folder.path());
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stderr.contains("one.yaml:5:") && ended.stderr.contains("bukkets"), "{ended:?}");
+}
+
+#[test]
+fn what_a_local_run_does_not_do_is_said_with_its_place() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let cluster = "foundationdb: { clusterFile: { configMapKeyRef: { name: fdb, key: cluster-file } } }";
+    let manifest = shard("one").replace("cells: 1", "cells: 3").replace("embedded: { size: 1Gi }", cluster);
+    let path = folder.path().join("one.yaml");
+    std::fs::write(&path, manifest).expect("write");
+    let said = Shard::new(&[&path]).with(&["--ephemeral"]).start().said();
+    for part in [
+        "one.yaml:7:12: warning: spec.store.foundationdb: a local run keeps the shard in the embedded store",
+        "one.yaml:6:3: warning: spec.cells: 3 are declared; a local run serves every bucket from one cell",
+    ] {
+        assert!(said.contains(part), "{part}:\n{said}");
+    }
+}
+
+#[test]
+fn a_behavior_that_does_not_load_is_named_with_its_line() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let broken = shard("one").replace("commands: {}", "commands: { add( }");
+    std::fs::write(folder.path().join("one.yaml"), broken).expect("write");
+    let ended = dev(folder.path());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("behavior of Counter: Counter.js:1:"), "{ended:?}");
 }

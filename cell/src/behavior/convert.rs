@@ -20,78 +20,16 @@ use std::cell::RefCell;
 
 use rquickjs::atom::PredefinedAtom;
 use rquickjs::object::Filter;
-use rquickjs::{Array, Atom, Ctx, Error, Function, Object, Persistent, Value};
-use rustc_hash::FxHashMap;
+use rquickjs::{Array, Atom, Ctx, Error, Function, Object, Value};
 
+use super::keys::KeyTexts;
 use crate::json::{push_index, push_key};
 use crate::limits::JSON_DEPTH_MAX;
 
-/// Distinct property names whose JSON text is remembered; maps by id would fill memory otherwise.
-const KEYS_REMEMBERED_MAX: usize = 4_096;
+/// Largest buffer that is kept for the next state, in bytes.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
 /// Integers up to here have one f64 each, and are written without an exponent.
 const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// What the realm's own objects are, held between calls.
-pub(super) struct Intrinsics {
-    freeze: Persistent<Function<'static>>,
-    is_extensible: Persistent<Function<'static>>,
-    object_prototype: Persistent<Value<'static>>,
-    array_prototype: Persistent<Value<'static>>,
-    make_error: Persistent<Function<'static>>,
-    keys: RefCell<KeyTexts>,
-}
-
-impl Intrinsics {
-    /// Keeps the realm's native `Object.freeze` and `Object.isExtensible`, the two prototypes of data,
-    /// and a function that makes an error of a message.
-    pub(super) fn new<'js>(
-        ctx: &Ctx<'js>,
-        freeze: Function<'js>,
-        is_extensible: Function<'js>,
-        object_prototype: Value<'js>,
-        array_prototype: Value<'js>,
-        make_error: Function<'js>,
-    ) -> Self {
-        Self {
-            freeze: Persistent::save(ctx, freeze),
-            is_extensible: Persistent::save(ctx, is_extensible),
-            object_prototype: Persistent::save(ctx, object_prototype),
-            array_prototype: Persistent::save(ctx, array_prototype),
-            make_error: Persistent::save(ctx, make_error),
-            keys: RefCell::default(),
-        }
-    }
-
-    /// An Error object with the lines that are running.
-    pub(super) fn error<'js>(&self, ctx: &Ctx<'js>, message: &str) -> Result<Value<'js>, Error> {
-        self.make_error.clone().restore(ctx)?.call((message,))
-    }
-
-    /// A walk over values of this realm's runtime, writing at most `bytes_max` bytes.
-    pub(super) fn walk<'js>(
-        &self,
-        ctx: &Ctx<'js>,
-        take: Take,
-        bytes_max: usize,
-    ) -> Result<Walk<'js, '_>, Error> {
-        Ok(Walk {
-            ctx: ctx.clone(),
-            object_prototype: self.object_prototype.clone().restore(ctx)?,
-            array_prototype: self.array_prototype.clone().restore(ctx)?,
-            freezing: match take {
-                Take::State => {
-                    Some((self.freeze.clone().restore(ctx)?, self.is_extensible.clone().restore(ctx)?))
-                }
-                Take::Copy | Take::Event => None,
-            },
-            normalize: take != Take::Copy,
-            keys: &self.keys,
-            bytes_max,
-            skipped: 0,
-            out: Vec::new(),
-        })
-    }
-}
 
 /// What happens to the value while it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +66,7 @@ pub(super) enum Step {
 }
 
 impl Refusal {
-    fn bad(what: impl Into<String>) -> Self {
+    pub(super) fn bad(what: impl Into<String>) -> Self {
         Self::Bad { path: Vec::new(), what: what.into() }
     }
 
@@ -161,22 +99,25 @@ pub(super) fn path_text(whole: &str, steps: Vec<Step>) -> String {
 
 /// One walk over one value.
 pub(super) struct Walk<'js, 'r> {
-    ctx: Ctx<'js>,
-    object_prototype: Value<'js>,
-    array_prototype: Value<'js>,
+    pub(super) ctx: Ctx<'js>,
+    pub(super) object_prototype: Value<'js>,
+    pub(super) array_prototype: Value<'js>,
     /// `Object.freeze` and `Object.isExtensible`, when the value is to be frozen.
-    freezing: Option<(Function<'js>, Function<'js>)>,
-    normalize: bool,
-    keys: &'r RefCell<KeyTexts>,
-    bytes_max: usize,
-    skipped: usize,
-    out: Vec<u8>,
+    pub(super) freezing: Option<(Function<'js>, Function<'js>)>,
+    pub(super) normalize: bool,
+    pub(super) keys: &'r RefCell<KeyTexts>,
+    pub(super) scratch: &'r RefCell<Vec<u8>>,
+    pub(super) bytes_max: usize,
+    pub(super) skipped: usize,
+    pub(super) out: Vec<u8>,
 }
 
 /// What a walk wrote.
 pub(super) struct Written {
-    /// JSON; of a state only the parts that were not frozen before.
+    /// The JSON; empty of a state.
     pub(super) bytes: Vec<u8>,
+    /// Its length in bytes; of a state only of the parts that were not frozen before.
+    pub(super) length: usize,
     /// How many frozen parts were left out.
     pub(super) skipped: usize,
 }
@@ -186,7 +127,14 @@ impl<'js> Walk<'js, '_> {
     pub(super) fn run(mut self, value: &Value<'js>) -> Result<Written, Refusal> {
         self.value(value, 0)?;
         self.within_limit()?;
-        Ok(Written { bytes: self.out, skipped: self.skipped })
+        let length = self.out.len();
+        let mut bytes = std::mem::take(&mut self.out);
+        if self.freezing.is_some() {
+            bytes.clear();
+            bytes.shrink_to(SCRATCH_BYTES_KEPT);
+            bytes = std::mem::replace(&mut *self.scratch.borrow_mut(), bytes);
+        }
+        Ok(Written { bytes, length, skipped: self.skipped })
     }
 
     fn value(&mut self, value: &Value<'js>, depth: usize) -> Result<(), Refusal> {
@@ -322,47 +270,13 @@ impl<'js> Walk<'js, '_> {
     }
 }
 
-/// The JSON text of property names, with the colon, by atom.
-#[derive(Default)]
-struct KeyTexts {
-    by_atom: FxHashMap<Persistent<Atom<'static>>, Box<[u8]>>,
-}
-
-impl KeyTexts {
-    /// Writes `"key":`, and gives the key back.
-    fn push<'js>(
-        &mut self,
-        ctx: &Ctx<'js>,
-        key: Atom<'js>,
-        out: &mut Vec<u8>,
-    ) -> Result<Persistent<Atom<'static>>, Refusal> {
-        let key = Persistent::save(ctx, key);
-        if let Some(text) = self.by_atom.get(&key) {
-            out.extend_from_slice(text);
-            return Ok(key);
-        }
-        let name = utf8(&key.clone().restore(ctx)?.to_js_string()?)?;
-        if name == "__proto__" {
-            return Err(Refusal::bad("has the key __proto__, which is not allowed; choose another name"));
-        }
-        let start = out.len();
-        push_json(out, &name);
-        out.push(b':');
-        if self.by_atom.len() >= KEYS_REMEMBERED_MAX {
-            self.by_atom.clear();
-        }
-        self.by_atom.insert(key.clone(), out[start..].into());
-        Ok(key)
-    }
-}
-
 /// Appends the JSON of a scalar; a vector takes all bytes, so this cannot fail.
-fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, scalar: &T) {
+pub(super) fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, scalar: &T) {
     let written = serde_json::to_writer(&mut *out, scalar);
     debug_assert!(written.is_ok());
 }
 
-fn utf8(string: &rquickjs::String<'_>) -> Result<String, Refusal> {
+pub(super) fn utf8(string: &rquickjs::String<'_>) -> Result<String, Refusal> {
     string.to_string().map_err(|error| match error {
         Error::Utf8(_) => Refusal::bad("has half of a surrogate pair, which JSON cannot hold"),
         other => Refusal::Script(other),

@@ -23,6 +23,11 @@ impl Deadline {
         self.stopped.set(false);
     }
 
+    /// Lets whatever runs next run on.
+    pub(super) fn disarm(&self) {
+        self.at.set(None);
+    }
+
     /// Asked by the interpreter: must the script stop now?
     pub(super) fn is_over(&self) -> bool {
         let over = self.at.get().is_some_and(|at| Instant::now() >= at);

@@ -40,7 +40,8 @@ pub(super) fn emit<'js>(
     )?;
     let payload = if payload.is_undefined() { Value::new_null(ctx.clone()) } else { payload };
     let before = host.state();
-    let after = host.folding(|| fold(ctx, &version, event, before.as_ref(), payload));
+    let after =
+        host.folding(|| fold(ctx, &version, event, before.as_ref(), payload, version.state_bytes_max));
     match after {
         Ok(state) => {
             host.set_state(state);
@@ -59,13 +60,14 @@ pub(super) fn fold_name(event: &str) -> String {
     format!("events.{event}")
 }
 
-/// Folds one event into `before`.
+/// Folds one event into `before`; the state may have `bytes_max` bytes as JSON.
 pub(super) fn fold<'js>(
     ctx: &Ctx<'js>,
     version: &Version,
     event: &Handler,
     before: Option<&Held>,
     payload: Value<'js>,
+    bytes_max: usize,
 ) -> Result<Held, NoState> {
     let function = event.function.clone().restore(ctx)?;
     let state = match before {
@@ -76,5 +78,5 @@ pub(super) fn fold<'js>(
     if let Some(held) = before.filter(|_| after == state) {
         return Ok(held.clone());
     }
-    Held::take(ctx, &version.realm.intrinsics, after, before, version.state_bytes_max)
+    Held::take(ctx, &version.realm.intrinsics, after, before, bytes_max)
 }

@@ -10,18 +10,16 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use rquickjs::function::Opt;
-use rquickjs::{Ctx, Error, Exception, Function, IntoJs, Object, Persistent, Value};
+use rquickjs::{Ctx, Error, Exception, IntoJs, Persistent, Value};
 
-use super::convert::{Intrinsics, Take};
+use super::convert::{Refusal, Take};
 use super::deadline::Deadline;
 use super::fault::Origin;
-use super::state::{Held, refused};
+use super::intrinsics::Intrinsics;
+use super::state::{Held, NoState, refused};
 use super::version::Version;
-use super::{
-    CallContext, NewEvent, NewMessage, ScriptError, ScriptErrorKind, TimerChange, emit, tell, timer,
-};
-use crate::limits::{COMMAND_EFFECTS_MAX, PAYLOAD_BYTES_MAX};
+use super::{CallContext, NewEvent, NewMessage, ScriptError, ScriptErrorKind, TimerChange};
+use crate::limits::{COMMAND_EFFECTS_MAX, PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX};
 
 /// What is running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +51,8 @@ pub(super) struct Effects {
     pub(super) messages: Vec<NewMessage>,
     pub(super) timers: Vec<TimerChange>,
     pub(super) destroy: bool,
+    /// Bytes of all payloads so far.
+    bytes: usize,
 }
 
 /// The call that is running.
@@ -132,6 +132,7 @@ impl Host {
     /// Ends a call, however it went; gives the state it came to.
     pub(super) fn end(&self) -> (Effects, Option<Verdict>, Option<Held>) {
         self.phase.set(Phase::Idle);
+        self.deadline.disarm();
         let mut running = self.running.borrow_mut();
         running.version = None;
         running.claims = None;
@@ -173,7 +174,7 @@ impl Host {
     }
 
     /// The version that is running.
-    fn version(&self, ctx: &Ctx<'_>) -> Result<Rc<Version>, Error> {
+    pub(super) fn version(&self, ctx: &Ctx<'_>) -> Result<Rc<Version>, Error> {
         let version = self.running.borrow().version.clone();
         version.ok_or_else(|| Exception::throw_type(ctx, "ctx was used after its call had ended"))
     }
@@ -252,8 +253,8 @@ impl Host {
         }
         let walk = version.realm.intrinsics.walk(ctx, take, PAYLOAD_BYTES_MAX)?;
         match walk.run(value) {
-            Ok(written) => Ok(written.bytes.into()),
-            Err(super::convert::Refusal::Script(error)) => Err(self.fail_thrown(ctx, &version.origin, error)),
+            Ok(written) => self.counted(ctx, written.bytes),
+            Err(Refusal::Script(error)) => Err(self.fail_thrown(ctx, &version.origin, error)),
             Err(refusal) => {
                 let kind = ScriptErrorKind::BadValue;
                 let error =
@@ -261,6 +262,19 @@ impl Host {
                 Err(self.fail(ctx, kind, error.message))
             }
         }
+    }
+
+    /// The payload, if all payloads of the command together still fit a record.
+    fn counted(&self, ctx: &Ctx<'_>, payload: Vec<u8>) -> Result<bytes::Bytes, Error> {
+        let total = self.effects.borrow().bytes + payload.len();
+        self.effects.borrow_mut().bytes = total;
+        if total > RECORD_BYTES_MAX {
+            let message = format!(
+                "the payloads of one command are larger than {RECORD_BYTES_MAX} bytes together; spread them over several"
+            );
+            return Err(self.misuse(ctx, message));
+        }
+        Ok(payload.into())
     }
 
     /// Runs `fold` as one that must not depend on time or chance.
@@ -274,6 +288,29 @@ impl Host {
     /// Sets the state that later lines of the handler see.
     pub(super) fn set_state(&self, state: Held) {
         self.running.borrow_mut().state = Some(state);
+    }
+
+    /// The id of the running actor.
+    pub(super) fn id<'js>(&self, ctx: &Ctx<'js>) -> Result<Value<'js>, Error> {
+        self.version(ctx)?;
+        self.running.borrow().id.as_str().into_js(ctx)
+    }
+
+    /// Marks the actor to be destroyed.
+    pub(super) fn destroy(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
+        self.command(ctx, "destroy")?;
+        self.effects.borrow_mut().destroy = true;
+        Ok(())
+    }
+
+    /// Freezes plain data deeply; other objects stay as they are, since no state can hold them.
+    pub(super) fn harden<'js>(&self, ctx: &Ctx<'js>, value: Value<'js>) -> Result<(), Error> {
+        let intrinsics = self.intrinsics.borrow().clone();
+        let Some(intrinsics) = intrinsics else { return Ok(()) };
+        match Held::take(ctx, &intrinsics, value, None, usize::MAX) {
+            Err(NoState::Refused(Refusal::Script(error))) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The time of the running call in milliseconds.
@@ -300,19 +337,27 @@ impl Host {
         }
     }
 
-    fn random(&self, ctx: &Ctx<'_>, what: &str) -> Result<f64, Error> {
+    /// The time as scripts see it; `what` is what they wrote.
+    pub(super) fn clock(&self, ctx: &Ctx<'_>, what: &str) -> Result<f64, Error> {
+        self.volatile(ctx, what, |running| running.now_ms as f64)
+    }
+
+    /// The next number of the seeded stream, from 0 to 1.
+    pub(super) fn random(&self, ctx: &Ctx<'_>, what: &str) -> Result<f64, Error> {
         // 53 random bits make every f64 of 0..1 with equal steps.
         self.volatile(ctx, what, |running| (running.chance.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
     }
 
-    fn uuid(&self, ctx: &Ctx<'_>) -> Result<String, Error> {
+    /// A version 4 UUID of the seeded stream.
+    pub(super) fn uuid(&self, ctx: &Ctx<'_>) -> Result<String, Error> {
         self.volatile(ctx, "ctx.uuid()", |running| {
             let bits = (u128::from(running.chance.next_u64()) << 64) | u128::from(running.chance.next_u64());
             uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string()
         })
     }
 
-    fn session<'js>(&self, ctx: &Ctx<'js>) -> Result<Value<'js>, Error> {
+    /// The claims of the caller, frozen.
+    pub(super) fn session<'js>(&self, ctx: &Ctx<'js>) -> Result<Value<'js>, Error> {
         let version = self.version(ctx)?;
         if let Some(session) = self.running.borrow().session.clone() {
             return session.restore(ctx);
@@ -327,7 +372,8 @@ impl Host {
         Ok(value)
     }
 
-    fn reject(&self, ctx: &Ctx<'_>, code: Option<String>, message: Option<String>) -> Error {
+    /// Decides that the command is refused; what this gives is thrown.
+    pub(super) fn reject(&self, ctx: &Ctx<'_>, code: Option<String>, message: Option<String>) -> Error {
         if matches!(self.phase.get(), Phase::Fold | Phase::Idle) {
             return self.misuse(
                 ctx,
@@ -344,7 +390,8 @@ impl Host {
         thrown
     }
 
-    fn log(&self, level: &str, line: &str) {
+    /// Writes a line of `console` to the log.
+    pub(super) fn log(&self, level: &str, line: &str) {
         let running = self.running.borrow();
         let id = running.id.as_str();
         let actor_type = running.version.as_ref().map_or("", |version| &version.type_name);
@@ -355,101 +402,6 @@ impl Host {
             _ => tracing::info!(target: "behavior", actor_type, id, "{line}"),
         }
     }
-}
-
-/// Longest line of `console` that is kept, in bytes.
-const LOG_LINE_BYTES_MAX: usize = 4_096;
-
-/// The text of an argument that is a string.
-pub(super) fn text(value: &Opt<Value<'_>>) -> Option<String> {
-    value.0.as_ref()?.as_string()?.to_string().ok()
-}
-
-/// An argument, undefined if it was not given.
-pub(super) fn given<'js>(ctx: &Ctx<'js>, value: Opt<Value<'js>>) -> Value<'js> {
-    value.0.unwrap_or_else(|| Value::new_undefined(ctx.clone()))
-}
-
-/// The object of functions that `realm.js` takes.
-pub(super) fn functions<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> rquickjs::Result<Object<'js>> {
-    let object = Object::new(ctx.clone())?;
-    reading(ctx, host, &object)?;
-    acting(ctx, host, &object)?;
-    Ok(object)
-}
-
-/// Sets `name` of `object` to a function of this host.
-macro_rules! function {
-    ($object:ident, $ctx:ident, $host:ident, $name:literal, |$h:ident $(, $arg:ident: $type:ty)*| $body:expr) => {{
-        let $h = Rc::clone($host);
-        let function = Function::new($ctx.clone(), move |$($arg: $type),*| $body)?;
-        $object.set($name, function.with_name($name)?)?;
-    }};
-}
-
-fn reading<'js>(ctx: &Ctx<'js>, host: &Rc<Host>, object: &Object<'js>) -> rquickjs::Result<()> {
-    function!(object, ctx, host, "id", |h, ctx: Ctx<'js>| {
-        h.version(&ctx)?;
-        h.running.borrow().id.as_str().into_js(&ctx)
-    });
-    function!(object, ctx, host, "type", |h, ctx: Ctx<'js>| (*h.version(&ctx)?.type_name).into_js(&ctx));
-    function!(object, ctx, host, "state", |h, ctx: Ctx<'js>| {
-        h.version(&ctx)?;
-        h.state().map_or_else(|| Ok(Value::new_null(ctx.clone())), |held| held.value.restore(&ctx))
-    });
-    function!(object, ctx, host, "now", |h, ctx: Ctx<'js>| h.volatile(&ctx, "ctx.now", |r| r.now_ms as f64));
-    function!(object, ctx, host, "clock", |h, ctx: Ctx<'js>| h
-        .volatile(&ctx, "the time", |r| r.now_ms as f64));
-    function!(object, ctx, host, "chance", |h, ctx: Ctx<'js>| h.random(&ctx, "Math.random()"));
-    function!(object, ctx, host, "random", |h, ctx: Ctx<'js>| h.random(&ctx, "ctx.random()"));
-    function!(object, ctx, host, "uuid", |h, ctx: Ctx<'js>| h.uuid(&ctx));
-    function!(object, ctx, host, "session", |h, ctx: Ctx<'js>| h.session(&ctx));
-    function!(object, ctx, host, "log", |h, level: String, line: rquickjs::Coerced<String>| {
-        let cut = line.0.floor_char_boundary(LOG_LINE_BYTES_MAX);
-        h.log(&level, &line.0[..cut]);
-    });
-    function!(object, ctx, host, "harden", |h, ctx: Ctx<'js>, value: Value<'js>| {
-        let intrinsics = h.intrinsics.borrow().clone();
-        // What is not plain data stays as it is: it can be in no state.
-        if let Some(intrinsics) = intrinsics
-            && let Err(super::state::NoState::Refused(super::convert::Refusal::Script(error))) =
-                Held::take(&ctx, &intrinsics, value, None, usize::MAX)
-        {
-            return Err(error);
-        }
-        Ok(())
-    });
-    Ok(())
-}
-
-fn acting<'js>(ctx: &Ctx<'js>, host: &Rc<Host>, object: &Object<'js>) -> rquickjs::Result<()> {
-    type Arg<'js> = Opt<Value<'js>>;
-    function!(object, ctx, host, "reject", |h, ctx: Ctx<'js>, code: Arg<'js>, message: Arg<'js>| {
-        Err::<(), Error>(h.reject(&ctx, text(&code), text(&message)))
-    });
-    function!(object, ctx, host, "emit", |h, ctx: Ctx<'js>, name: Arg<'js>, payload: Arg<'js>| {
-        emit::emit(&h, &ctx, text(&name), given(&ctx, payload))
-    });
-    function!(object, ctx, host, "tell", |h,
-                                          ctx: Ctx<'js>,
-                                          target: Arg<'js>,
-                                          command: Arg<'js>,
-                                          payload: Arg<'js>,
-                                          options: Arg<'js>| {
-        tell::tell(&h, &ctx, text(&target), text(&command), &given(&ctx, payload), &given(&ctx, options))
-    });
-    function!(object, ctx, host, "schedule", |h, ctx: Ctx<'js>, name: Arg<'js>, options: Arg<'js>| {
-        timer::schedule(&h, &ctx, text(&name), &given(&ctx, options))
-    });
-    function!(object, ctx, host, "cancel", |h, ctx: Ctx<'js>, name: Arg<'js>| {
-        timer::cancel(&h, &ctx, text(&name))
-    });
-    function!(object, ctx, host, "destroy", |h, ctx: Ctx<'js>| {
-        h.command(&ctx, "destroy")?;
-        h.effects.borrow_mut().destroy = true;
-        Ok::<(), Error>(())
-    });
-    Ok(())
 }
 
 /// Names of a member's functions, for a sentence that says what there is.

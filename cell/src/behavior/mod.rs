@@ -24,7 +24,6 @@
 //! A state is any JSON value; `undefined` is refused. It is frozen: changing one in place is a script
 //! error with file and line. What is written and refused as JSON is said in `convert.rs`.
 
-pub mod native;
 pub mod quickjs;
 
 mod convert;
@@ -33,9 +32,13 @@ mod duration;
 mod emit;
 mod fault;
 mod host;
+mod intrinsics;
+mod keys;
+mod replay;
 mod sandbox;
 mod schema;
 mod state;
+mod surface;
 mod tell;
 mod timer;
 mod version;

@@ -16,8 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::convert::{Refusal, Take};
 use super::deadline::Deadline;
-use super::emit::{self, fold_name};
-use super::host::{Host, Phase, Verdict, known};
+use super::host::{Host, Phase, Verdict};
 use super::sandbox::{self, Realm};
 use super::state::{Anchor, Held, State, refused};
 use super::version::{self, Version};
@@ -45,8 +44,8 @@ pub struct StartError(#[from] rquickjs::Error);
 pub struct QuickJsEngine {
     versions: FxHashMap<VersionKey, Rc<Version>>,
     realm: Rc<Realm>,
-    host: Rc<Host>,
-    deadline: Rc<Deadline>,
+    pub(super) host: Rc<Host>,
+    pub(super) deadline: Rc<Deadline>,
     anchor: Rc<Anchor>,
     /// Heap bytes without states, and bytes of a state, when last measured.
     measured: Cell<(usize, usize)>,
@@ -154,85 +153,6 @@ impl QuickJsEngine {
         Ok(State::new(self.settle(version, outcome)?, &self.anchor))
     }
 
-    fn thaw_value<'js>(
-        &self,
-        ctx: &Ctx<'js>,
-        version: &Version,
-        bytes: &[u8],
-        state_version: u32,
-    ) -> Result<Held, ScriptError> {
-        let fault = |error: &rquickjs::Error| version.origin.fault(ctx, error, &self.deadline);
-        let refuse = |message: String| version.origin.error(ScriptErrorKind::BadState, 0, message);
-        let own = version.state_version;
-        let mut state: Value<'js> = ctx.json_parse(bytes).map_err(|error| fault(&error))?;
-        if state_version > own {
-            return Err(refuse(format!(
-                "the state has stateVersion {state_version}, this behavior only {own}"
-            )));
-        }
-        if state_version < own {
-            let migrate = version.migrate.clone().ok_or_else(|| {
-                refuse(format!("the state has stateVersion {state_version}, this behavior {own}; add migrate(state, from)"))
-            })?;
-            let call = migrate.restore(ctx).and_then(|migrate| migrate.call((state, state_version)));
-            state = call.map_err(|error| fault(&error))?;
-        }
-        Held::take(ctx, &version.realm.intrinsics, state, None, version.state_bytes_max)
-            .map_err(|no_state| no_state.into_error(ctx, &version.origin, &self.deadline, "the state"))
-    }
-
-    fn fold_past<'js>(
-        &self,
-        ctx: &Ctx<'js>,
-        version: &Version,
-        before: &Held,
-        event: &PastEvent<'_>,
-    ) -> Result<Held, ScriptError> {
-        let fault = |error: &rquickjs::Error| version.origin.fault(ctx, error, &self.deadline);
-        let payload: Value<'js> = ctx.json_parse(event.payload).map_err(|error| fault(&error))?;
-        let (name, payload) = self.upcast(ctx, version, event, payload)?;
-        let name = name.as_deref().unwrap_or(event.name);
-        let fold = version.events.get(name).ok_or_else(|| {
-            let declared = known(version.events.keys());
-            let message = format!("the recorded event {name} cannot be folded; add it to events or upcast (declared: {declared})");
-            version.origin.error(ScriptErrorKind::UndeclaredEvent, 0, message)
-        })?;
-        let after = emit::fold(ctx, version, fold, Some(before), payload);
-        if let Some(Verdict::Failed(error)) = self.host.take_verdict() {
-            return Err(error);
-        }
-        after.map_err(|no_state| no_state.into_error(ctx, &version.origin, &self.deadline, &fold_name(name)))
-    }
-
-    /// The name, if it changes, and the payload of an event recorded under an older state version.
-    fn upcast<'js>(
-        &self,
-        ctx: &Ctx<'js>,
-        version: &Version,
-        event: &PastEvent<'_>,
-        payload: Value<'js>,
-    ) -> Result<(Option<String>, Value<'js>), ScriptError> {
-        if event.state_version > version.state_version {
-            let (theirs, own) = (event.state_version, version.state_version);
-            let message = format!(
-                "the recorded event {} has stateVersion {theirs}, this behavior only {own}",
-                event.name
-            );
-            return Err(version.origin.error(ScriptErrorKind::BadState, 0, message));
-        }
-        let upcast = version.upcasts.get(event.name).filter(|_| event.state_version < version.state_version);
-        let Some(upcast) = upcast else { return Ok((None, payload)) };
-        let call = upcast.function.clone().restore(ctx).and_then(|f| f.call((payload, event.state_version)));
-        let result: Value<'js> = call.map_err(|error| version.origin.fault(ctx, &error, &self.deadline))?;
-        if let Some(pair) = result.as_array().filter(|pair| pair.len() == 2)
-            && let Ok(name) = pair.get::<rquickjs::String<'js>>(0)
-            && let (Ok(name), Ok(payload)) = (name.to_string(), pair.get(1))
-        {
-            return Ok((Some(name), payload));
-        }
-        Ok((None, result))
-    }
-
     /// Calls a handler or a query; gives its result as JSON.
     fn call<'js>(
         &self,
@@ -283,7 +203,7 @@ impl QuickJsEngine {
         let value = held.value.clone().restore(ctx);
         let value = value.map_err(|error| version.origin.fault(ctx, &error, &self.deadline))?;
         let names = ("the state", "stateBytes");
-        self.written(ctx, version, &value, version.state_bytes_max, ScriptErrorKind::BadState, names)
+        self.written(ctx, version, &value, version.stored_bytes_max(), ScriptErrorKind::BadState, names)
     }
 
     /// The state's schema, if it has one and there were events.
@@ -356,7 +276,10 @@ impl Engine for QuickJsEngine {
 
     fn freeze(&mut self, version: VersionKey, state: &State) -> Result<Bytes, ScriptError> {
         let version = self.version(version)?;
-        version.realm.context.with(|ctx| self.write_state(&ctx, &version, &state.held))
+        self.deadline.arm(version.command_ms);
+        let written = version.realm.context.with(|ctx| self.write_state(&ctx, &version, &state.held));
+        self.deadline.disarm();
+        written
     }
 
     fn fold(

@@ -143,7 +143,7 @@
   }
   const console = {};
   for (const level of ["debug", "log", "info", "warn", "error"]) {
-    console[level] = (...args) => host.log(level, args.map(shown).join(" "));
+    console[level] = (...args) => host.log(level, args.map(shown).join(" ").toWellFormed());
   }
   hidden(globalThis, "console", console);
 

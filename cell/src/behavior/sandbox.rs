@@ -14,9 +14,10 @@ use std::rc::Rc;
 use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::{Context, Ctx, Function, Object, Persistent, Runtime, Value};
 
-use super::convert::Intrinsics;
 use super::deadline::Deadline;
-use super::host::{self, Host};
+use super::host::Host;
+use super::intrinsics::Intrinsics;
+use super::surface;
 
 /// Modules loaded into one realm before the next is begun: what an unloaded version leaves behind is
 /// bounded by this, and the cost of a realm is shared by as many.
@@ -89,7 +90,7 @@ fn prepare(
     let mut options = EvalOptions::default();
     options.filename = Some("realm.js".to_owned());
     let make: Function<'_> = ctx.eval_with_options(SOURCE, options)?;
-    let parts: Vec<Value<'_>> = make.call((host::functions(ctx, host)?,))?;
+    let parts: Vec<Value<'_>> = make.call((surface::functions(ctx, host)?,))?;
     let Ok([ctx_object, freeze, is_extensible, object_prototype, array_prototype, make_error]) =
         <[Value<'_>; 6]>::try_from(parts)
     else {

@@ -1,13 +1,15 @@
 //! Live states: frozen JavaScript values with a bound on what they would be as JSON.
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 
 use rquickjs::{Ctx, Persistent, Runtime, Value};
 
-use super::convert::{Intrinsics, Refusal, Take, path_text};
+use super::convert::{Refusal, Take, path_text};
 use super::deadline::Deadline;
 use super::fault::Origin;
+use super::intrinsics::Intrinsics;
 use super::{ScriptError, ScriptErrorKind};
 
 /// Folds after which the size of a state is measured even though its bound is within the limit: the
@@ -45,6 +47,13 @@ impl State {
     pub(super) fn new(held: Held, anchor: &Rc<Anchor>) -> Self {
         anchor.live.set(anchor.live.get() + 1);
         Self { held, anchor: Rc::clone(anchor) }
+    }
+}
+
+/// Its size only: what it holds can be seen with the engine alone.
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("bytes_max", &self.held.bound).finish_non_exhaustive()
     }
 }
 
@@ -98,7 +107,7 @@ impl Held {
         }
         let value = if is_minus_zero(&value) { Value::new_int(ctx.clone(), 0) } else { value };
         let written = intrinsics.walk(ctx, Take::State, bytes_max)?.run(&value)?;
-        let new = u32::try_from(written.bytes.len()).unwrap_or(u32::MAX);
+        let new = u32::try_from(written.length).unwrap_or(u32::MAX);
         let kept = Persistent::save(ctx, value.clone());
         if written.skipped == 0 {
             return Ok(Self { value: kept, bound: new, unmeasured: 0 });
@@ -109,7 +118,7 @@ impl Held {
         if bound as usize <= bytes_max && unmeasured < FOLDS_UNMEASURED_MAX {
             return Ok(Self { value: kept, bound, unmeasured });
         }
-        let exact = intrinsics.walk(ctx, Take::Copy, bytes_max)?.run(&value)?.bytes.len();
+        let exact = intrinsics.walk(ctx, Take::Copy, bytes_max)?.run(&value)?.length;
         Ok(Self { value: kept, bound: u32::try_from(exact).unwrap_or(u32::MAX), unmeasured: 0 })
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use rquickjs::object::Filter;
-use rquickjs::{Ctx, Error, Value};
+use rquickjs::{Atom, Ctx, Error, Value};
 
 use super::NewMessage;
 use super::convert::Take;
 use super::host::{Host, known};
-use super::version::Version;
+use super::version::{Version, key_text};
 use crate::ids::{ActorRef, check_id};
 
 /// Leaves a message for another actor, sent when the command is durable.
@@ -86,8 +86,9 @@ pub(super) fn fields<'js, const N: usize>(
     let Some(object) = options.as_object() else {
         return Err(host.misuse(ctx, format!("{what}: the options are not an object with {known}")));
     };
-    for field in object.own_props::<String, Value<'js>>(Filter::default()) {
+    for field in object.own_props::<Atom<'js>, Value<'js>>(Filter::default()) {
         let (key, value) = field?;
+        let key = key_text(&key)?;
         match names.iter().position(|name| *name == key) {
             Some(_) if value.is_undefined() => {}
             Some(index) => found[index] = Some(value),

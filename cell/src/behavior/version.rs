@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use rquickjs::object::Filter;
 use rquickjs::promise::PromiseState;
-use rquickjs::{Ctx, Function, Module, Object, Persistent, Value};
+use rquickjs::{Atom, Ctx, Function, Module, Object, Persistent, Value};
 use rustc_hash::FxHashMap;
 
-use super::convert::Intrinsics;
 use super::deadline::Deadline;
 use super::fault::Origin;
+use super::intrinsics::Intrinsics;
 use super::sandbox::Realm;
 use super::schema::Validators;
 use super::state::Held;
 use super::{BehaviorSource, Interface, ScriptError, ScriptErrorKind};
 use crate::ids::check_id;
+use crate::limits::RECORD_BYTES_MAX;
 
 /// What a behavior's default export may have.
 const MEMBERS: [&str; 8] =
@@ -37,6 +38,7 @@ pub(super) struct Version {
     pub(super) type_name: Arc<str>,
     pub(super) origin: Origin,
     pub(super) command_ms: u32,
+    /// Largest state that an event may give, in bytes of JSON.
     pub(super) state_bytes_max: usize,
     pub(super) known_types: Arc<[Arc<str>]>,
     pub(super) validators: Option<Validators>,
@@ -58,6 +60,11 @@ impl Version {
         self.commands.get(name).or_else(|| internal.then(|| self.internal.get(name)).flatten())
     }
 
+    /// Largest state that is read or written: one that was recorded under a higher limit must not be lost.
+    pub(super) fn stored_bytes_max(&self) -> usize {
+        self.state_bytes_max.max(RECORD_BYTES_MAX)
+    }
+
     /// What the version offers, names sorted.
     pub(super) fn interface(&self) -> Interface {
         Interface {
@@ -70,6 +77,12 @@ impl Version {
             migrates: self.migrate.is_some(),
         }
     }
+}
+
+/// The text of a property name. Not the atom's own `to_string`, which trusts it to be UTF-8 and to have
+/// no NUL.
+pub(super) fn key_text(name: &Atom<'_>) -> rquickjs::Result<String> {
+    name.to_js_string()?.to_string()
 }
 
 fn names(handlers: &Handlers) -> Vec<Arc<str>> {
@@ -166,8 +179,8 @@ impl<'js> Loader<'_, 'js> {
     }
 
     fn check_members(&self, behavior: &Object<'js>) -> Result<(), ScriptError> {
-        for name in behavior.own_keys::<String>(Filter::default()) {
-            let name = name.map_err(|error| self.fault(&error))?;
+        for name in behavior.own_keys::<Atom<'js>>(Filter::default()) {
+            let name = name.and_then(|name| key_text(&name)).map_err(|error| self.fault(&error))?;
             if !MEMBERS.contains(&name.as_str()) {
                 let known = MEMBERS.join(", ");
                 return Err(self.refuse(format!("has the unknown member {name}; known are {known}")));
@@ -188,8 +201,9 @@ impl<'js> Loader<'_, 'js> {
             return Err(self.refuse(format!("{member} is not an object of functions")));
         };
         let mut handlers = Handlers::default();
-        for field in table.own_props::<String, Value<'js>>(Filter::default()) {
+        for field in table.own_props::<Atom<'js>, Value<'js>>(Filter::default()) {
             let (name, value) = field.map_err(|error| self.fault(&error))?;
+            let name = key_text(&name).map_err(|error| self.fault(&error))?;
             check_id("name", &name).map_err(|error| self.refuse(format!("{member}: {error}")))?;
             let function = self.function(&format!("{member}.{name}"), value)?;
             let name: Arc<str> = name.into();

@@ -107,7 +107,7 @@ pub(crate) fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let key = prop_oneof!["[a-e]", "[0-9]{1,3}", ".{0,6}", Just("constructor".to_owned())];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::vec((key, inner), 0..6).prop_map(|fields| Value::from_iter(fields)),
+            prop::collection::vec((key, inner), 0..6).prop_map(Value::from_iter),
         ]
     })
 }

@@ -27,7 +27,7 @@ pub(super) fn check(text: &str) -> Result<(), JsonError> {
     let outcome = Walk { notes: &notes, depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end());
     match outcome {
         Ok(()) => Ok(()),
-        Err(error) => Err(notes.into_error(&error)),
+        Err(error) => Err(notes.take_error(&error)),
     }
 }
 
@@ -65,7 +65,7 @@ impl<'t> Notes<'t> {
         self.path.borrow_mut().push(segment);
     }
 
-    fn into_error(&self, error: &serde_json::Error) -> JsonError {
+    fn take_error(&self, error: &serde_json::Error) -> JsonError {
         let mut path = String::new();
         for segment in self.path.take().into_iter().rev() {
             match segment {

@@ -85,7 +85,8 @@ impl<E: Engine> Lane<E> {
         let Some(owned) = self.buckets.get_mut(&bucket) else { return };
         owned.releasing = true;
         self.releasing = true;
-        let mailboxes: Vec<_> = self.actors.iter().filter(|(_, a)| a.bucket == bucket).map(|(ix, _)| ix).collect();
+        let mailboxes: Vec<_> =
+            self.actors.iter().filter(|(_, a)| a.bucket == bucket).map(|(ix, _)| ix).collect();
         for ix in mailboxes {
             let works: Vec<Work> = self.actors[ix].mailbox.drain(..).collect();
             self.queued_commands = self.queued_commands.saturating_sub(works.len());
@@ -135,7 +136,8 @@ impl<E: Engine> Lane<E> {
         for held in self.take_held_of(bucket) {
             self.work_moved(&held.work, bucket);
         }
-        let actors: Vec<_> = self.actors.iter().filter(|(_, a)| a.bucket == bucket).map(|(ix, _)| ix).collect();
+        let actors: Vec<_> =
+            self.actors.iter().filter(|(_, a)| a.bucket == bucket).map(|(ix, _)| ix).collect();
         for ix in actors {
             self.drop_actor(ix, bucket);
         }

@@ -1,5 +1,7 @@
 //! What a lane does because time has passed: alarms, timers, checkpoints by age, idle actors.
 
+use std::sync::Arc;
+
 use corallite_proto::store as rec;
 
 use super::actor::{ActorIx, Waiter};
@@ -109,7 +111,7 @@ impl<E: Engine> Lane<E> {
         due.sort_unstable();
         for (bucket, at, generation) in due {
             let fire = TimerFire { name: (&*at.name).into(), generation, attempts: 0 };
-            let work = self.new_work(WorkKind::Timer(Box::new(fire)));
+            let work = self.new_work(WorkKind::Timer(Arc::new(fire)));
             self.enqueue(at.key(), bucket, work);
         }
     }

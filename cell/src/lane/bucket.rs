@@ -237,7 +237,11 @@ impl Derived {
     /// Parts of an actor's history that are not in the store yet, oldest first.
     pub fn pending_history(&self, actor: ActorIx) -> Vec<Retired> {
         let taken = self.taken.iter().flat_map(|taken| &taken.retired);
-        taken.chain(&self.dirty.retired).filter(|(ix, _)| *ix == actor).map(|(_, part)| part.clone()).collect()
+        taken
+            .chain(&self.dirty.retired)
+            .filter(|(ix, _)| *ix == actor)
+            .map(|(_, part)| part.clone())
+            .collect()
     }
 
     /// Whether the actor's row is newer than the store's.

@@ -64,7 +64,11 @@ impl<E: Engine> Lane<E> {
             let actor = &self.actors[ix];
             let Some(row) = &actor.row else { continue };
             #[cfg(test)]
-            let row = actor.speculative.as_ref().filter(|_| self.sabotage.checkpoint_speculates).map_or(&**row, |s| &s.row);
+            let row = actor
+                .speculative
+                .as_ref()
+                .filter(|_| self.sabotage.checkpoint_speculates)
+                .map_or(&**row, |s| &s.row);
             let key = keys.row(bucket, actor.key.type_id, &actor.key.id);
             tx.set(key, record::encode(&row.to_stored()));
             let snapshot_key = keys.snapshot(bucket, actor.key.type_id, &actor.key.id);
@@ -97,7 +101,8 @@ impl<E: Engine> Lane<E> {
                 self.start_checkpoint(bucket);
             }
             Err(CheckpointError::Store(error)) => {
-                let pause = if matches!(error, StoreError::Unknown { .. }) { 0 } else { limits::STORE_RETRY_MS };
+                let pause =
+                    if matches!(error, StoreError::Unknown { .. }) { 0 } else { limits::STORE_RETRY_MS };
                 owned.derived.checkpoint_after_ms = self.now_ms + pause;
                 owned.derived.dirty.put_back(taken);
             }

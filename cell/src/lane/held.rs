@@ -123,8 +123,9 @@ impl<E: Engine> Lane<E> {
     }
 
     fn fail_held(&mut self, check: u64, failure: &Failure) {
-        let (failed, waiting) =
-            std::mem::take(&mut self.held).into_iter().partition(|held: &Held| held.check != 0 && held.check <= check);
+        let (failed, waiting) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|held: &Held| held.check != 0 && held.check <= check);
         self.held = waiting;
         let actors: Vec<_> = failed.iter().map(|held| held.actor).collect();
         for held in failed {

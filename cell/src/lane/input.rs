@@ -10,7 +10,7 @@ use super::row::Row;
 use super::work::Token;
 use crate::behavior::BehaviorSource;
 use crate::ids::{ActorKey, Bucket, Seq};
-use crate::request::{Consistency, Until};
+use crate::request::{Consistency, Event, Until};
 use crate::store::StoreError;
 
 /// One input of the lane's state machine.
@@ -71,8 +71,8 @@ pub enum Input {
     RecordFound {
         /// Which lookup.
         lookup: u64,
-        /// The record.
-        result: Result<rec::Record, StoreError>,
+        /// What was found.
+        result: Result<Box<FoundRecord>, StoreError>,
     },
     /// A dead letter that is to be replayed or dropped.
     DeadFound {
@@ -319,4 +319,13 @@ pub enum CheckpointError {
     Lost,
     /// Not known or not possible now; try again.
     Store(StoreError),
+}
+
+/// The record of a command id that was applied before.
+#[derive(Clone, Debug)]
+pub struct FoundRecord {
+    /// The record.
+    pub record: rec::Record,
+    /// The event that was looked for in it and after it.
+    pub event: Option<Event>,
 }

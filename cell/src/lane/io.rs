@@ -10,8 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corallite_proto::store as rec;
 
-use super::input::{CheckpointError, Input, Loaded, Resolution};
-use super::output::{HistoryRead, Output, Reply, ResolveBucket};
+use super::input::{CheckpointError, FoundRecord, Input, Loaded, Resolution};
+use super::land::first_event;
+use super::output::{EventSearch, HistoryRead, Output, Reply, ResolveBucket};
 use super::row::Row;
 use super::turn::actor_key;
 use super::work::Token;
@@ -21,6 +22,9 @@ use crate::outcome::Failure;
 use crate::request::{DeadLetter, Event, EventsPage};
 use crate::store::key::Keys;
 use crate::store::{Snapshot, Store, StoreError, Transaction, chunk, record};
+
+/// Records looked through for an event that came after a command that is repeated.
+const SEARCHED_RECORDS_MAX: usize = 10_000;
 
 /// The store as one lane's outputs see it.
 #[derive(Clone)]
@@ -67,8 +71,8 @@ impl StoreIo {
             Output::CheckSession { check } => {
                 Input::SessionChecked { check, result: self.check_session().await }
             }
-            Output::FindRecord { lookup, bucket, offset } => {
-                let result = self.find_record(bucket, offset).await;
+            Output::FindRecord { lookup, bucket, offset, search } => {
+                let result = self.find_record(bucket, offset, search).await;
                 Input::RecordFound { lookup, result }
             }
             Output::FindDead { lookup, bucket, offset } => {
@@ -135,9 +139,28 @@ impl StoreIo {
         record::decode(&value.ok_or_else(|| damaged(bucket, offset, "the record is missing"))?)
     }
 
-    async fn find_record(&self, bucket: Bucket, offset: u64) -> Result<rec::Record, StoreError> {
+    async fn find_record(
+        &self,
+        bucket: Bucket,
+        offset: u64,
+        search: Option<Box<EventSearch>>,
+    ) -> Result<Box<FoundRecord>, StoreError> {
         let snapshot = self.store.snapshot().await?;
-        self.read_record(&*snapshot, bucket, offset).await
+        let record = self.read_record(&*snapshot, bucket, offset).await?;
+        let Some(search) = search else { return Ok(Box::new(FoundRecord { record, event: None })) };
+        let position = |offset| Position { bucket, offset: Offset(offset) };
+        let mut event = first_event(&record, position(offset), &search.names);
+        if event.is_none() {
+            let later = self.history_entries(&*snapshot, &search.history, record.seq + 1).await?;
+            for (offset, _) in later.into_iter().take(SEARCHED_RECORDS_MAX) {
+                let found = self.read_record(&*snapshot, bucket, offset).await?;
+                event = first_event(&found, position(offset), &search.names);
+                if event.is_some() {
+                    break;
+                }
+            }
+        }
+        Ok(Box::new(FoundRecord { record, event }))
     }
 
     async fn check_session(&self) -> Result<bool, StoreError> {
@@ -167,7 +190,10 @@ impl StoreIo {
         }
     }
 
-    async fn look_after_conflict(&self, bucket: Bucket) -> Result<(Option<Bytes>, Option<Bytes>), StoreError> {
+    async fn look_after_conflict(
+        &self,
+        bucket: Bucket,
+    ) -> Result<(Option<Bytes>, Option<Bytes>), StoreError> {
         let snapshot = self.store.snapshot().await?;
         let owner = snapshot.get(&self.keys.owner(bucket)).await?;
         let checkpoint = snapshot.get(&self.keys.checkpoint(bucket)).await?;
@@ -437,7 +463,10 @@ impl StoreIo {
             return Err(Failure::not_applied(
                 crate::outcome::Class::TooLarge,
                 "TooManyEvents",
-                format!("atSeq {wanted} takes as many events to fold; at most {} are", limits::PAST_EVENTS_MAX),
+                format!(
+                    "atSeq {wanted} takes as many events to fold; at most {} are",
+                    limits::PAST_EVENTS_MAX
+                ),
             ));
         }
         let read_all = async {
@@ -474,7 +503,8 @@ pub(crate) fn damaged(bucket: Bucket, offset: u64, why: &str) -> StoreError {
 
 /// The actors of some records, without repetition.
 pub(crate) fn actors_of(tail: &[(u64, rec::Record, usize)]) -> Vec<ActorKey> {
-    let mut keys: Vec<ActorKey> = tail.iter().filter_map(|(_, r, _)| r.actor.as_ref()).map(actor_key).collect();
+    let mut keys: Vec<ActorKey> =
+        tail.iter().filter_map(|(_, r, _)| r.actor.as_ref()).map(actor_key).collect();
     keys.sort_unstable();
     keys.dedup();
     keys

@@ -140,7 +140,10 @@ fn fold_low_waters(derived: &mut Derived, record: &rec::Record) {
             *outcomes = outcomes.split_off(&(below, 0));
         }
         derived.dirty.low_waters.insert(mark.source_bucket, below);
-        derived.dirty.inbox.retain(|(source, offset, _), _| *source != mark.source_bucket || *offset >= below);
+        derived
+            .dirty
+            .inbox
+            .retain(|(source, offset, _), _| *source != mark.source_bucket || *offset >= below);
     }
 }
 
@@ -167,7 +170,9 @@ pub(crate) fn take_outgoing(
     derived.pairs.entry(pair).or_default().push_back(id);
     derived.by_target.entry(target_bucket.0).or_default().insert(id);
     let message = Arc::new(message);
-    derived.outbox.insert(id, Outgoing { message, source, pair, target_bucket, attempts: 0, answered: false });
+    derived
+        .outbox
+        .insert(id, Outgoing { message, source, pair, target_bucket, attempts: 0, answered: false });
 }
 
 fn fold_inbox(derived: &mut Derived, record: &rec::Record) {
@@ -301,7 +306,7 @@ impl<E: Engine> Lane<E> {
         }
         let (Some(applied), Some(work)) = (entry.applied, entry.work) else { return };
         let WorkKind::Command(command) = work.kind else { return };
-        let Some(until) = command.until else {
+        let Some(until) = command.until.clone() else {
             return self.reply(command.token, Reply::Command(Ok(applied)));
         };
         let position = applied.position;

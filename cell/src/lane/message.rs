@@ -61,7 +61,7 @@ impl<E: Engine> Lane<E> {
         if key.type_id.0 as usize >= self.types.len() {
             return self.answer(&delivery, DeliveryOutcome::Failed);
         }
-        let work = self.new_work(WorkKind::Message(Box::new(delivery)));
+        let work = self.new_work(WorkKind::Message(Arc::new(delivery)));
         self.enqueue(key, bucket, work);
     }
 
@@ -120,7 +120,7 @@ impl<E: Engine> Lane<E> {
             target_bucket,
             message: outgoing.message.clone(),
             source: outgoing.source.clone(),
-            last: outgoing.attempts + 1 >= limits::DELIVERY_ATTEMPTS_MAX,
+            last: outgoing.attempts + 1 >= self.config.deliveries.attempts_max,
             attempt: outgoing.attempts,
             low_water: derived.low_water(target_bucket, durable_next),
         };
@@ -139,7 +139,7 @@ impl<E: Engine> Lane<E> {
             DeliveryOutcome::Failed => {
                 outgoing.attempts += 1;
                 let attempt = outgoing.attempts;
-                let pause = backoff_ms(attempt);
+                let pause = self.config.deliveries.backoff_ms(attempt);
                 self.set_alarm(pause, Alarm::Send { bucket, offset: id.0, n: id.1, attempt });
             }
             DeliveryOutcome::Refused { code, message } if !outgoing.message.on_refused.is_empty() => {
@@ -154,7 +154,7 @@ impl<E: Engine> Lane<E> {
                     hops: told.hops + 1,
                     attempts: 0,
                 };
-                let work = self.new_work(WorkKind::Refusal(Box::new(refusal)));
+                let work = self.new_work(WorkKind::Refusal(Arc::new(refusal)));
                 self.enqueue(source, bucket, work);
                 self.next_of_pair(bucket, id);
             }
@@ -191,9 +191,8 @@ impl<E: Engine> Lane<E> {
     fn refusal_payload(&self, told: &Arc<rec::MessageEntry>, code: &str, message: &str) -> bytes::Bytes {
         let target = told.target.clone().unwrap_or_default();
         let type_name = self.types.get(target.r#type as usize).map_or("", |kind| &kind.source.type_name);
-        let payload = serde_json::value::RawValue::from_string(
-            String::from_utf8_lossy(&told.payload).into_owned(),
-        );
+        let payload =
+            serde_json::value::RawValue::from_string(String::from_utf8_lossy(&told.payload).into_owned());
         let refusal = RefusalPayload {
             target: format!("{type_name}/{}", target.id),
             command: &told.command,
@@ -207,13 +206,13 @@ impl<E: Engine> Lane<E> {
     /// Runs internal work again after a pause.
     pub(super) fn retry_later(&mut self, ix: ActorIx, mut work: Work, attempts: u32) {
         match &mut work.kind {
-            WorkKind::Timer(fire) => fire.attempts = attempts + 1,
-            WorkKind::Refusal(refusal) => refusal.attempts = attempts + 1,
+            WorkKind::Timer(fire) => Arc::make_mut(fire).attempts = attempts + 1,
+            WorkKind::Refusal(refusal) => Arc::make_mut(refusal).attempts = attempts + 1,
             WorkKind::Command(_) | WorkKind::Read(_) | WorkKind::Message(_) => return,
         }
         let actor = &self.actors[ix];
         let alarm = Alarm::Retry { key: actor.key.clone(), bucket: actor.bucket, work: Box::new(work) };
-        self.set_alarm(backoff_ms(attempts + 1), alarm);
+        self.set_alarm(self.config.deliveries.backoff_ms(attempts + 1), alarm);
     }
 
     /// Tells targets of low-water marks that no message has carried.
@@ -250,10 +249,4 @@ struct RefusalPayload<'a> {
     payload: Option<Box<serde_json::value::RawValue>>,
     code: &'a str,
     message: &'a str,
-}
-
-/// The pause before try number `attempts`, in milliseconds: doubling between the limits.
-pub(super) fn backoff_ms(attempts: u32) -> u64 {
-    let doubled = limits::DELIVERY_BACKOFF_MS_MIN << attempts.saturating_sub(1).min(20);
-    doubled.min(limits::DELIVERY_BACKOFF_MS_MAX)
 }

@@ -13,7 +13,8 @@
 //! What it does not do: talk to clients or the store, decide who owns a bucket, or route between
 //! lanes. `run` and `io` do the first, `router::owner` the second, the cell the third.
 //!
-//! In reading order: `input`, `output`; `work` and `turn` (a command runs), `batch` and `commit`
+//! In reading order: `input`, `output`; `work`, `turn` (a command runs) and `internal` (so do messages,
+//! timers and refusals), `batch` and `commit`
 //! (it becomes durable), `land` (what follows from it), `message`, `alarm` (time), `checkpoint`,
 //! `residency` (memory), `version` (behaviors change).
 
@@ -27,6 +28,7 @@ mod commit;
 mod dead;
 mod held;
 pub mod input;
+mod internal;
 pub mod io;
 mod land;
 mod message;
@@ -81,6 +83,37 @@ pub struct LaneConfig {
     pub memory_bytes_max: usize,
     /// Seeds every chance the lane takes.
     pub seed: u64,
+    /// When messages, timers and refusals that fail are tried again, and when no more.
+    pub deliveries: DeliveryLimits,
+}
+
+/// How often, and after which pauses, a message, timer or refusal that fails is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryLimits {
+    /// Tries before it goes to dead letters; at least 1.
+    pub attempts_max: u32,
+    /// The first pause, in milliseconds; it doubles up to the next.
+    pub backoff_ms_min: u64,
+    /// The longest pause, in milliseconds.
+    pub backoff_ms_max: u64,
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self {
+            attempts_max: limits::DELIVERY_ATTEMPTS_MAX,
+            backoff_ms_min: limits::DELIVERY_BACKOFF_MS_MIN,
+            backoff_ms_max: limits::DELIVERY_BACKOFF_MS_MAX,
+        }
+    }
+}
+
+impl DeliveryLimits {
+    /// The pause before try number `attempts`, in milliseconds: doubling between the limits.
+    fn backoff_ms(self, attempts: u32) -> u64 {
+        let doubled = self.backoff_ms_min << attempts.saturating_sub(1).min(20);
+        doubled.min(self.backoff_ms_max)
+    }
 }
 
 /// One actor type as a lane serves it.
@@ -139,6 +172,8 @@ pub struct Lane<E: Engine> {
     queued_commands: usize,
     /// State versions of behavior versions that were in use before.
     state_versions: FxHashMap<VersionKey, u32>,
+    /// Accepted versions that wait for the end of the batch: until then there are no turns.
+    accepted: Vec<Arc<BehaviorSource>>,
     /// Where the search for idle actors goes on.
     sweep_at: usize,
     /// The engine's heap after the last collection.
@@ -198,6 +233,7 @@ impl<E: Engine> Lane<E> {
             next_timer_ms: u64::MAX,
             queued_commands: 0,
             state_versions: FxHashMap::default(),
+            accepted: Vec::new(),
             sweep_at: 0,
             collected_heap_bytes: 0,
             dead_waiting: Vec::new(),
@@ -249,6 +285,7 @@ impl<E: Engine> Lane<E> {
         self.pump_ready();
         self.ask_for_check();
         self.start_flight();
+        self.swap_versions();
         self.finish_releases();
         if self.flushing {
             self.flush_everything();
@@ -287,7 +324,7 @@ impl<E: Engine> Lane<E> {
         }
         let key = command.key.clone();
         let bucket = command.bucket;
-        let work = self.new_work(WorkKind::Command(Box::new(command)));
+        let work = self.new_work(WorkKind::Command(Arc::new(command)));
         self.enqueue(key, bucket, work);
     }
 
@@ -332,7 +369,7 @@ impl<E: Engine> Lane<E> {
         }
         let key = read.key.clone();
         let bucket = read.bucket;
-        let work = self.new_work(WorkKind::Read(Box::new(read)));
+        let work = self.new_work(WorkKind::Read(Arc::new(read)));
         self.enqueue(key, bucket, work);
     }
 

@@ -1,5 +1,7 @@
 //! What a lane asks the world to do. The world answers with an input, or not at all.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::input::{Delivery, DeliveryAnswer, LowWaterNotice};
@@ -65,6 +67,8 @@ pub enum Output {
         bucket: Bucket,
         /// The record's offset.
         offset: u64,
+        /// Which event to look for in it and in the actor's records after it.
+        search: Option<Box<EventSearch>>,
     },
     /// Read a page of an actor's history and reply to the token.
     ReadHistory(HistoryRead),
@@ -140,6 +144,15 @@ pub struct ResolveBucket {
     pub owner: Bytes,
     /// Offset of the batch's first record in this bucket.
     pub first_offset: u64,
+}
+
+/// An event that a client waits for, which may have been recorded already.
+#[derive(Clone, Debug)]
+pub struct EventSearch {
+    /// The actor's history.
+    pub history: HistoryRead,
+    /// Names of events; the first one recorded is wanted.
+    pub names: Vec<Arc<str>>,
 }
 
 /// A page of history to read.

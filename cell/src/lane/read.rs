@@ -6,9 +6,8 @@ use corallite_proto::store as rec;
 use corallite_proto::store::record::Cause;
 
 use super::actor::{ActorIx, Residence};
-use super::input::{CommandInput, Loaded, ReadInput, ReadKind};
-use super::land::first_event;
-use super::output::HistoryRead;
+use super::input::{CommandInput, FoundRecord, Loaded, ReadInput, ReadKind};
+use super::output::{EventSearch, HistoryRead};
 use super::stats::LaneStats;
 use super::turn::{late, payload_hash, script_failure};
 use super::work::{Token, Work};
@@ -118,8 +117,11 @@ impl<E: Engine> Lane<E> {
             CallError::Rejected { code, message } => Failure::refused(&code, message),
             CallError::Unknown => {
                 let known: Vec<&str> = kind.interface.queries.iter().map(|q| &**q).collect();
-                let message =
-                    format!("{name} is not a query of {}; its queries are {}", kind.source.type_name, known.join(", "));
+                let message = format!(
+                    "{name} is not a query of {}; its queries are {}",
+                    kind.source.type_name,
+                    known.join(", ")
+                );
                 Failure::not_found("UnknownQuery", message)
             }
             CallError::BadPayload(message) => Failure::malformed("BadPayload", message),
@@ -136,20 +138,26 @@ impl<E: Engine> Lane<E> {
         fold: bool,
         fenced: bool,
     ) {
+        if let Some(history) = self.history_of(ix, token) {
+            let limit = limit.clamp(1, limits::EVENTS_PAGE_MAX);
+            self.out.push(Output::ReadHistory(HistoryRead { from, limit, fold, fenced, ..history }));
+        }
+    }
+
+    fn history_of(&self, ix: ActorIx, token: Token) -> Option<HistoryRead> {
         let actor = &self.actors[ix];
-        let Some(owned) = self.buckets.get(&actor.bucket) else { return };
-        let read = HistoryRead {
+        let owned = self.buckets.get(&actor.bucket)?;
+        Some(HistoryRead {
             token,
             key: actor.key.clone(),
             bucket: actor.bucket,
             row: actor.row.clone().unwrap_or_default(),
             pending: owned.derived.pending_history(ix),
-            from,
-            limit: limit.clamp(1, limits::EVENTS_PAGE_MAX),
-            fold,
-            fenced,
-        };
-        self.out.push(Output::ReadHistory(read));
+            from: Seq(1),
+            limit: 1,
+            fold: false,
+            fenced: false,
+        })
     }
 
     /// The state that an actor's first records make.
@@ -185,30 +193,40 @@ impl<E: Engine> Lane<E> {
             return self.hold_for_repeat(ix, work);
         }
         let waits = command.until.is_some();
+        let mut search = None;
         if let Some(until) = command.until.clone() {
+            // What is recorded from here on the waiter sees; what is durable already is looked for.
+            let names = until.events.clone();
+            let history = self.history_of(ix, command.token);
+            search = history.map(|history| Box::new(EventSearch { history, names }));
             self.wait_for_event(ix, command.token, until, None);
         }
         let lookup = self.next_number();
         let hash = payload_hash(&command.name, &command.payload);
         let actor = command.key.clone();
-        self.lookups.insert(lookup, Lookup::Repeat { token: command.token, bucket, offset, hash, actor, waits });
-        self.out.push(Output::FindRecord { lookup, bucket, offset });
+        self.lookups
+            .insert(lookup, Lookup::Repeat { token: command.token, bucket, offset, hash, actor, waits });
+        self.out.push(Output::FindRecord { lookup, bucket, offset, search });
     }
 
-    pub(super) fn record_found(&mut self, lookup: u64, result: Result<rec::Record, StoreError>) {
+    pub(super) fn record_found(&mut self, lookup: u64, result: Result<Box<FoundRecord>, StoreError>) {
         let Some(Lookup::Repeat { token, bucket, offset, hash, actor, waits }) = self.lookups.remove(&lookup)
         else {
             return;
         };
         let waiter = if waits { self.take_waiter(&actor, token) } else { None };
         let answer = match result {
-            Ok(record) => repeated_answer(&record, hash, Position { bucket, offset: Offset(offset) }),
+            Ok(found) => {
+                let FoundRecord { record, event } = *found;
+                let applied = repeated_answer(&record, hash, Position { bucket, offset: Offset(offset) });
+                applied.map(|applied| (applied, event))
+            }
             Err(error) => Err(store_failure(&error)),
         };
-        let (Ok((applied, record)), Some((ix, mut waiter))) = (&answer, waiter) else {
+        let (Ok((applied, event)), Some((ix, mut waiter))) = (&answer, waiter) else {
             return self.reply(token, Reply::Command(answer.map(|(applied, _)| applied)));
         };
-        let seen = first_event(record, applied.position, &waiter.events).or_else(|| waiter.seen.take());
+        let seen = event.clone().or_else(|| waiter.seen.take());
         if seen.is_some() || self.now_ms >= waiter.deadline_ms {
             let applied = Applied { event: seen, ..applied.clone() };
             return self.reply(token, Reply::Command(Ok(applied)));
@@ -217,7 +235,11 @@ impl<E: Engine> Lane<E> {
         self.actors[ix].waiters.push(waiter);
     }
 
-    fn take_waiter(&mut self, key: &crate::ids::ActorKey, token: Token) -> Option<(ActorIx, super::actor::Waiter)> {
+    fn take_waiter(
+        &mut self,
+        key: &crate::ids::ActorKey,
+        token: Token,
+    ) -> Option<(ActorIx, super::actor::Waiter)> {
         let ix = self.actors.find(key)?;
         let waiters = &mut self.actors[ix].waiters;
         let at = waiters.iter().position(|w| w.token == token)?;
@@ -283,12 +305,17 @@ impl<E: Engine> Lane<E> {
         let snapshot = newer.map(|newer| (*newer).clone()).or(loaded.snapshot);
         let kind = self.type_state(type_id);
         let version = kind.source.key;
-        let newest = loaded.records.iter().map(|r| r.behavior).chain(snapshot.as_ref().map(|s| s.behavior)).max();
+        let newest =
+            loaded.records.iter().map(|r| r.behavior).chain(snapshot.as_ref().map(|s| s.behavior)).max();
         if newest.is_some_and(|ordinal| ordinal > version.ordinal) {
             return Err(Failure::retryable(
                 Class::Unavailable,
                 "BehaviorNotLoaded",
-                format!("the actor was written by behavior version {}, this cell has {}", newest.unwrap_or(0), version.ordinal),
+                format!(
+                    "the actor was written by behavior version {}, this cell has {}",
+                    newest.unwrap_or(0),
+                    version.ordinal
+                ),
                 limits::STORE_RETRY_MS,
             ));
         }
@@ -329,7 +356,9 @@ pub(crate) fn past_events(records: &[rec::Record]) -> Vec<PastEvent<'_>> {
 
 pub(crate) fn store_failure(error: &StoreError) -> Failure {
     match error {
-        StoreError::Damaged { .. } => Failure::not_applied(Class::Internal, "StoreDamaged", error.to_string()),
+        StoreError::Damaged { .. } => {
+            Failure::not_applied(Class::Internal, "StoreDamaged", error.to_string())
+        }
         _ => Failure::retryable(
             Class::Unavailable,
             "StoreUnavailable",
@@ -340,9 +369,13 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
 }
 
 /// The recorded answer to a command id, if the payload is the same.
-fn repeated_answer(record: &rec::Record, hash: u64, position: Position) -> Result<(Applied, rec::Record), Failure> {
+fn repeated_answer(record: &rec::Record, hash: u64, position: Position) -> Result<Applied, Failure> {
     let Some(Cause::Client(cause)) = &record.cause else {
-        return Err(Failure::not_applied(Class::Internal, "StoreDamaged", "the record is of another command"));
+        return Err(Failure::not_applied(
+            Class::Internal,
+            "StoreDamaged",
+            "the record is of another command",
+        ));
     };
     if cause.payload_hash != hash {
         return Err(Failure::refused(
@@ -351,7 +384,5 @@ fn repeated_answer(record: &rec::Record, hash: u64, position: Position) -> Resul
         ));
     }
     let events: Vec<Arc<str>> = record.events.iter().map(|e| e.name.as_str().into()).collect();
-    let applied =
-        Applied { reply: record.reply.clone(), seq: Seq(record.seq), position, events, event: None };
-    Ok((applied, record.clone()))
+    Ok(Applied { reply: record.reply.clone(), seq: Seq(record.seq), position, events, event: None })
 }

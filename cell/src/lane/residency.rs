@@ -194,6 +194,6 @@ impl<E: Engine> Lane<E> {
             _ => return self.work_failed((ix, work), failure),
         };
         // Never given up here: without a state there is no turn that could record it.
-        self.retry_later(ix, work, attempts.min(limits::DELIVERY_ATTEMPTS_MAX - 2));
+        self.retry_later(ix, work, attempts.min(self.config.deliveries.attempts_max.saturating_sub(2)));
     }
 }

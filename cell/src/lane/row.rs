@@ -185,7 +185,7 @@ impl Row {
             base_seq: self.base_seq,
             tail: self.tail.to_bytes(),
             timers: self.timers.clone(),
-            remembered: self.remembered.iter().map(Remembered::to_stored).collect(),
+            remembered: self.remembered.iter().copied().map(Remembered::to_stored).collect(),
             absent: self.absent,
             has_snapshot: self.has_snapshot,
         }
@@ -211,7 +211,7 @@ impl Row {
 }
 
 impl Remembered {
-    fn to_stored(&self) -> rec::RememberedId {
+    fn to_stored(self) -> rec::RememberedId {
         rec::RememberedId {
             id_hash: bytes::Bytes::copy_from_slice(&self.id_hash.to_be_bytes()),
             offset: self.offset,

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -28,7 +29,7 @@ use super::{Lane, bucket::BucketBoot};
 use crate::behavior::{Engine, ScriptError};
 use crate::cell::Answer;
 use crate::env::Clock;
-use crate::ids::Bucket;
+use crate::ids::{Bucket, TypeId};
 use crate::limits;
 use crate::metrics::{LaneMetrics, TypeMetrics};
 use crate::outcome::Failure;
@@ -173,6 +174,8 @@ struct Runner<E: Engine> {
     counted: LaneStats,
     counted_at: Instant,
     commit_started: Option<Instant>,
+    /// Loads under way: since when, and of which type.
+    loads: FxHashMap<u64, (Instant, TypeId)>,
     stopping: bool,
     stopped: bool,
 }
@@ -197,6 +200,7 @@ pub(crate) fn run<E: Engine>(
         counted: LaneStats::default(),
         counted_at: Instant::now(),
         commit_started: None,
+        loads: FxHashMap::default(),
         stopping: false,
         stopped: false,
     };
@@ -246,9 +250,19 @@ impl<E: Engine> Runner<E> {
     fn settle(&mut self) {
         loop {
             self.poll_pending();
-            let now_ms = self.around.clock.now_ms();
             while let Some(input) = self.inputs.pop_front() {
+                // Each input has its own time: a turn may take long, and the next has a deadline.
+                let now_ms = self.around.clock.now_ms();
+                let load = match &input {
+                    Input::Loaded { load, .. } => self.loads.remove(load),
+                    _ => None,
+                };
                 self.lane.handle(now_ms, input);
+                if let Some((since, type_id)) = load
+                    && let Some(metrics) = self.around.types.get(type_id.0 as usize)
+                {
+                    metrics.activated(since.elapsed());
+                }
             }
             self.lane.flush();
             self.lane.drain(&mut self.outputs);
@@ -276,10 +290,10 @@ impl<E: Engine> Runner<E> {
         match output {
             Output::Reply(token, reply) => self.answer(token, reply),
             Output::Deliver(delivery) => {
-                self.to_bucket(delivery.target_bucket, Input::Deliver(delivery));
+                self.hand_to_bucket(delivery.target_bucket, Input::Deliver(delivery));
             }
-            Output::Answer(answer) => self.to_bucket(answer.source_bucket, Input::Answered(answer)),
-            Output::LowWater(notice) => self.to_bucket(notice.target_bucket, Input::LowWater(notice)),
+            Output::Answer(answer) => self.hand_to_bucket(answer.source_bucket, Input::Answered(answer)),
+            Output::LowWater(notice) => self.hand_to_bucket(notice.target_bucket, Input::LowWater(notice)),
             Output::Dropped { bucket, released } => {
                 let _ = self.around.dropped.send((bucket, released));
             }
@@ -288,7 +302,7 @@ impl<E: Engine> Runner<E> {
         }
     }
 
-    fn to_bucket(&mut self, bucket: Bucket, input: Input) {
+    fn hand_to_bucket(&mut self, bucket: Bucket, input: Input) {
         let lane = lane_of(bucket, self.around.lanes.len());
         if lane == self.around.number {
             self.inputs.push_back(input);
@@ -304,6 +318,9 @@ impl<E: Engine> Runner<E> {
             // Owner check, head check and head per bucket; the rest are records.
             let records = tx.writes.len().saturating_sub(tx.checks.len() / 2);
             self.around.metrics.batch_records.observe(records as f64);
+        }
+        if let Output::Load { load, key, .. } = &output {
+            self.loads.insert(*load, (Instant::now(), key.type_id));
         }
         let io = self.around.io.clone();
         let mut future: Pending = Box::pin(async move {

@@ -115,14 +115,67 @@ fn a_script_error_points_into_the_file_that_holds_the_script() {
     assert_eq!(findings(&files, fails_on_line(3)), ["order.js:3:1: error: Order: unexpected token"]);
 }
 
-#[test]
-fn a_behavior_without_a_default_export_is_refused() {
-    let shard =
-        SHARD.split("      schema:").next().expect("a first part").replace("export default", "var x =");
-    let (folder, _) = loaded(&[("shard.yaml", &shard)]);
+/// What the real engine says about a shard whose one inline behavior is this.
+fn inline(script: &str) -> Vec<String> {
+    let top = SHARD.split("          const one").next().expect("a first part");
+    let lines: String = script.lines().map(|line| format!("          {line}\n")).collect();
+    checked(&[("shard.yaml", &format!("{top}{lines}"))])
+}
+
+/// Everything that is said about some files, without the folder's name.
+fn checked(files: &[(&str, &str)]) -> Vec<String> {
+    let (folder, _) = loaded(files);
+    let prefix = format!("{}/", folder.path().display());
     let checked = check(&[folder.path().to_owned()]);
-    assert!(checked.has_errors());
-    assert_eq!(checked.findings.len(), 1);
+    checked.findings.iter().map(|finding| finding.to_string().replace(&prefix, "")).collect()
+}
+
+#[test]
+fn behaviors_are_really_compiled() {
+    for (script, finding) in [
+        ("const one = 1;", "shard.yaml:10:11: error: Order: "),
+        ("export default {\n  initial: 0,\n  commands: { f( },\n};", "shard.yaml:12:1: error: Order: "),
+        (
+            "\n\nthrow new Error('at once');\nexport default { initial: 0 };",
+            "shard.yaml:12:1: error: Order: ",
+        ),
+        ("export default { initial: 0, comands: {} };", "unknown member comands"),
+        ("export default { initial: () => { for (;;) {} } };", "error: Order: "),
+        ("import fs from 'fs';\nexport default { initial: 0 };", "a behavior is one module"),
+    ] {
+        let findings = inline(script);
+        assert_eq!(findings.len(), 1, "{script}: {findings:#?}");
+        assert!(findings[0].contains(finding), "{script}: {findings:#?}");
+    }
+    assert_eq!(inline("export default { initial: 0 };"), [""; 0]);
+}
+
+#[test]
+fn a_broken_file_is_named_with_its_line() {
+    let shard = SHARD.split("      behavior:").next().expect("a first part").to_owned()
+        + "      behavior: { configMapKeyRef: { name: code, key: order.js } }\n";
+    let kustomization = "configMapGenerator:\n- name: code\n  files: [order.js]\n  options: { disableNameSuffixHash: true }\n";
+    let script = "export default {\n  initial: {},\n  events: {\n    A: (s, e) => s + ,\n  },\n};\n";
+    let files = [("shard.yaml", shard.as_str()), ("kustomization.yml", kustomization), ("order.js", script)];
+    let findings = checked(&files);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(findings[0].starts_with("order.js:4:1: error: Order: "), "{findings:#?}");
+}
+
+#[test]
+fn a_schema_that_is_none_is_said_once_and_hides_no_script_error() {
+    let shard = SHARD.split("      indexes:").next().expect("a first part");
+    let findings = checked(&[("shard.yaml", &shard.replace("export default {}", "export default {"))]);
+    let of = |what: &str| findings.iter().filter(|finding| finding.contains(what)).count();
+    assert_eq!((of("not a JSON Schema"), of("error: Order: ")), (1, 1), "{findings:#?}");
+}
+
+#[test]
+fn the_example_has_no_errors() {
+    let shop = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop");
+    let checked = check(&[shop]);
+    assert!(!checked.has_errors(), "{:#?}", checked.findings);
+    assert_eq!(checked.shards.iter().map(|shard| shard.spec.actors.len()).sum::<usize>(), 5);
 }
 
 #[test]

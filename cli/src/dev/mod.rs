@@ -5,12 +5,13 @@
 
 mod banner;
 mod cell;
+mod local;
 mod reload;
 mod signals;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use corallite_cell::spec::ShardSpec;
 use tracing_subscriber::EnvFilter;
 
-use crate::dev::cell::{Config, Listeners, Running, StoreConfig};
+use crate::dev::cell::{Config, DeliveryLimits, Listeners, Running, StoreConfig};
 use crate::dev::reload::Change;
 use crate::dev::signals::Signals;
 use crate::{exit, manifest};
@@ -33,6 +34,9 @@ PATH is a manifest or a folder of manifests. They must declare one ActorShard: e
 run of dev serves one. A changed behavior is taken at once; if it is refused, the old one goes on.
 Ctrl-C stops and loses nothing; a second one stops at once. Logs go to standard error and follow
 RUST_LOG.";
+
+/// What is logged unless `RUST_LOG` says otherwise: what the database does is its own business.
+const LOGGED: &str = "info,fjall=warn,lsm_tree=warn";
 
 /// Runs a shard on this machine.
 #[derive(Clone, Debug, clap::Args)]
@@ -101,8 +105,10 @@ enum Error {
 
 /// Serves until it is told to stop.
 pub fn run(args: Args) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).compact().init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -172,7 +178,8 @@ fn load(paths: &[PathBuf]) -> Result<Reading, Error> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         return Err(Error::Manifest(lines.join("\n")));
     }
-    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(loaded.shards.iter().flat_map(local::differences).map(|finding| finding.to_string()));
     let mut specs: Vec<ShardSpec> = loaded.shards.into_iter().map(|shard| shard.spec).collect();
     match (specs.pop(), specs.is_empty()) {
         (Some(spec), true) => Ok(Reading { spec, files: loaded.files, warnings }),
@@ -204,6 +211,7 @@ fn config(args: &Args, spec: &ShardSpec) -> Config {
         listeners: Listeners { grpc: args.grpc, http: args.http, admin: args.admin },
         hot_actors_max: args.hot_actors,
         memory_bytes_max: args.memory_mib << 20,
+        deliveries: DeliveryLimits::default(),
     }
 }
 

@@ -49,21 +49,17 @@ impl Shard {
         self.try_start().unwrap_or_else(|said| panic!("the cell did not start:\n{said}"))
     }
 
+    /// Starts a cell and ends it as a crash does after `time`, whether it serves by then or not.
+    pub fn start_and_kill_after(&self, time: Duration) {
+        let (mut child, ..) = self.spawn();
+        std::thread::sleep(time);
+        child.kill().expect("SIGKILL");
+        child.wait().expect("a child");
+    }
+
     /// Starts a cell; gives what it said if it ended instead of serving.
     pub fn try_start(&self) -> Result<Dev, String> {
-        let addresses = self.folder.path().join("addresses.json");
-        // Of an earlier run; not there the first time.
-        let _ = std::fs::remove_file(&addresses);
-        let log = self.folder.path().join("log");
-        let log_file = std::fs::File::create(&log).expect("log file");
-        let mut command = corallite(&["dev", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        command.args(["--admin", "127.0.0.1:0", "--addresses-file"]).arg(&addresses);
-        if !self.options.iter().any(|option| option == "--ephemeral") {
-            command.arg("--data").arg(self.data());
-        }
-        command.args(&self.options).args(&self.paths);
-        command.stdout(log_file.try_clone().expect("log file")).stderr(log_file).stdin(Stdio::null());
-        let mut child = command.spawn().expect("the binary starts");
+        let (mut child, addresses, log) = self.spawn();
         let started = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&addresses) {
@@ -77,6 +73,23 @@ impl Shard {
             // The file appears by a rename; there is nothing to wait on but the clock.
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The process, the file that will hold its addresses, and the one with what it says.
+    fn spawn(&self) -> (Child, PathBuf, PathBuf) {
+        let addresses = self.folder.path().join("addresses.json");
+        // Of an earlier run; not there the first time.
+        let _ = std::fs::remove_file(&addresses);
+        let log = self.folder.path().join("log");
+        let log_file = std::fs::File::create(&log).expect("log file");
+        let mut command = corallite(&["dev", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--admin", "127.0.0.1:0", "--addresses-file"]).arg(&addresses);
+        if !self.options.iter().any(|option| option == "--ephemeral") {
+            command.arg("--data").arg(self.data());
+        }
+        command.args(&self.options).args(&self.paths);
+        command.stdout(log_file.try_clone().expect("log file")).stderr(log_file).stdin(Stdio::null());
+        (command.spawn().expect("the binary starts"), addresses, log)
     }
 }
 
@@ -102,17 +115,35 @@ impl Dev {
         self.child.wait().expect("a child");
     }
 
-    /// Asks it to end with SIGTERM, and waits.
-    pub fn terminate(mut self) -> ExitStatus {
-        self.signal("TERM");
+    /// Asks it to end with a signal (`INT`, `TERM`), waits, and gives how it ended and what it said.
+    pub fn stop(self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self) -> (ExitStatus, String) {
         let asked = Instant::now();
         while asked.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
+                return (status, self.said());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("still running a minute after SIGTERM:\n{}", self.said())
+        panic!("still running after a minute:\n{}", self.said())
+    }
+
+    /// Waits until it has said `text` at least `times` times; gives all it said.
+    pub fn wait_for(&self, text: &str, times: usize) -> String {
+        let asked = Instant::now();
+        loop {
+            let said = self.said();
+            if said.matches(text).count() >= times {
+                return said;
+            }
+            assert!(asked.elapsed() < PATIENCE, "not said {times} times within a minute: {text}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends a signal by name.

@@ -2,8 +2,13 @@
 #![allow(dead_code, missing_docs, reason = "every test file uses its own part")]
 
 pub mod cell;
+pub mod client;
 pub mod dev;
 pub mod http;
+pub mod ledger;
+pub mod log;
+pub mod shop;
+pub mod shopper;
 pub mod web;
 
 use std::process::{Command, Output};

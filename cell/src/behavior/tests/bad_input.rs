@@ -340,6 +340,12 @@ fn misuse_of_ctx_names_the_fix() {
 }
 
 #[test]
+fn payloads_that_fit_alone_but_not_together() {
+    let body = "for (let i = 0; i < 5; i++) ctx.tell('Order/a', 'c', 'x'.repeat(1e6));";
+    assert_failure(body, ScriptErrorKind::BadValue, LINE, "larger than 4000000 bytes together");
+}
+
+#[test]
 fn a_rejection_cannot_be_swallowed() {
     let mut bench =
         command("try { ctx.reject('No', 'never'); } catch {} ctx.emit('Added', { by: 1 }); return 1;");

@@ -42,6 +42,8 @@ export default {
   },
   queries: {
     summary: (order, args, ctx) => ({ status: order.status, args, now: ctx.now, id: ctx.id }),
+    volatile: (order, args, ctx) => [Date.now() === ctx.now, ctx.random() !== Math.random(), ctx.state === order],
+    refuses: (order, args, ctx) => ctx.reject("Hidden", "not for you"),
     emits: (order, args, ctx) => ctx.emit("OrderPaid"),
   },
 };
@@ -161,6 +163,9 @@ fn a_query_reads_and_cannot_emit() {
     bench.apply("place", PLACE);
     let summary = bench.query("summary", r#"{"x":1}"#).expect("a result");
     assert_eq!(summary, r#"{"status":"placed","args":{"x":1},"now":1700000000000,"id":"o-1"}"#);
+    assert_eq!(bench.query("volatile", "null").expect("a result"), "[true,true,true]");
+    let rejected = CallError::Rejected { code: "Hidden".into(), message: "not for you".into() };
+    assert_eq!(bench.query("refuses", "null"), Err(rejected));
     let Err(CallError::Script(error)) = bench.query("emits", "null") else { panic!("must fail") };
     assert!(error.message.contains("queries, which only read"), "{error}");
     assert_eq!(bench.query("place", "null"), Err(CallError::Unknown));

@@ -131,6 +131,26 @@ fn what_a_version_cannot_read_is_refused() {
 }
 
 #[test]
+fn a_lowered_limit_loses_nothing() {
+    let mut source = source(
+        "export default { initial: '', commands: { add(s, p, ctx) { ctx.emit('Added', p); } }, \
+         events: { Added: (s, e) => e } }",
+    );
+    source.limits.state_bytes = 10;
+    let mut bench = Bench::of(&source);
+    let large = format!("\"{}\"", "x".repeat(20));
+    let event = PastEvent { name: "Added", payload: large.as_bytes(), state_version: 1 };
+    let initial = bench.engine.initial(KEY).expect("initial");
+    for state in [bench.engine.thaw(KEY, large.as_bytes(), 1), bench.engine.fold(KEY, initial, &[event])] {
+        bench.state = state.expect("read though over the limit");
+        assert_eq!(bench.json(), large);
+        assert_eq!(bench.fails("add", &large).kind, ScriptErrorKind::BadState);
+    }
+    bench.apply("add", "\"less\"");
+    assert_eq!(bench.json(), "\"less\"");
+}
+
+#[test]
 fn a_refused_version_leaves_the_old_one() {
     let mut bench = Bench::new("export default { initial: 1, commands: { f: () => 1 } }");
     let next = BehaviorSource { key: VersionKey { ordinal: 2, ..KEY }, ..source("export default {") };

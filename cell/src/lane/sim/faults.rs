@@ -166,11 +166,7 @@ impl Profile {
                 _ => Fate::TooLarge,
             },
             OpKind::Get(_) | OpKind::Range(_) if roll < self.read_fault => {
-                if rng.next_u32() % 2 == 0 {
-                    Fate::TooOld
-                } else {
-                    Fate::Unavailable
-                }
+                if rng.next_u32().is_multiple_of(2) { Fate::TooOld } else { Fate::Unavailable }
             }
             OpKind::Snapshot if roll < self.read_fault => Fate::Unavailable,
             _ => Fate::Proceed,

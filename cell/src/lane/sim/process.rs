@@ -12,7 +12,7 @@ use super::faults::{Profile, Rule};
 use crate::ids::Bucket;
 use crate::lane::bucket::BucketBoot;
 use crate::lane::io::{Performed, StoreIo};
-use crate::lane::{Lane, LaneConfig, TypeSettings};
+use crate::lane::{DeliveryLimits, Lane, LaneConfig, TypeSettings};
 use crate::router::BucketSpace;
 use crate::router::owner::{ClaimError, Session};
 use crate::store::StoreError;
@@ -87,11 +87,13 @@ impl Process {
 
 fn new_lane(keys: &Keys, profile: &Profile, seed: u64) -> Lane<AccountEngine> {
     let config = LaneConfig {
+        deliveries: crate::lane::DeliveryLimits::default(),
         space: SPACE,
         keys: keys.clone(),
         hot_actors_max: profile.hot_actors_max,
         memory_bytes_max: profile.memory_bytes_max,
         seed,
+        deliveries: DeliveryLimits::default(),
     };
     let settings = TypeSettings { snapshot_every_events: 3, idle_ms: 700, mailbox_commands: 20 };
     Lane::new(config, AccountEngine, vec![(source(), settings)]).expect("accounts load")
@@ -99,7 +101,7 @@ fn new_lane(keys: &Keys, profile: &Profile, seed: u64) -> Lane<AccountEngine> {
 
 /// What a task gives when it is done.
 pub enum Done {
-    Performed(Performed),
+    Performed(Box<Performed>),
     Started(Result<Box<Session>, StoreError>),
     Booted(Bucket, Result<Box<BucketBoot>, ClaimError>),
     Freed(Bucket, Result<(), StoreError>),

@@ -214,11 +214,13 @@ impl World {
     fn done(&mut self, number: u32, lane: usize, done: Done) {
         let Some(at) = self.processes.iter().position(|process| process.number == number) else { return };
         match done {
-            Done::Performed(Performed::Input(input)) => self.give(at, lane, input),
-            Done::Performed(Performed::Reply(token, reply)) => {
-                self.note(|| format!("{number}: {token:?} gets {reply:?}"));
-                self.clients.answered(token, reply, self.stamp, self.clock.now_ms());
-            }
+            Done::Performed(performed) => match *performed {
+                Performed::Input(input) => self.give(at, lane, input),
+                Performed::Reply(token, reply) => {
+                    self.note(|| format!("{number}: {token:?} gets {reply:?}"));
+                    self.clients.answered(token, reply, self.stamp, self.clock.now_ms());
+                }
+            },
             Done::Started(Ok(session)) => {
                 self.note(|| format!("process {number} has a session"));
                 let seed = self.rng.next_u64() >> 8;
@@ -304,7 +306,7 @@ impl World {
                 sabotage::rewrite(self.rule, &self.keys, &mut store);
                 let rule = self.rule;
                 self.spawn(number, lane, async move {
-                    Done::Performed(sabotage::perform(rule, &io, store).await)
+                    Done::Performed(Box::new(sabotage::perform(rule, &io, store).await))
                 });
             }
         }

@@ -61,6 +61,7 @@ macro_rules! conformance {
             a_watch_waits_through_writes_of_the_same_value,
             a_watch_sees_a_key_come_and_go,
             a_watch_of_one_key_ignores_others,
+            a_watch_set_during_a_commit_misses_nothing,
         );
     };
     ($make:path; $($rule:ident),* $(,)?) => {

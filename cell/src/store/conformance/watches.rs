@@ -68,3 +68,18 @@ pub async fn a_watch_of_one_key_ignores_others(fixture: &Fixture) {
     put(fixture, &[("a", "1")]).await;
     fires(&mut watch).await;
 }
+
+pub async fn a_watch_set_during_a_commit_misses_nothing(fixture: &Fixture) {
+    put(fixture, &[("a", "old")]).await;
+    for round in 0..100 {
+        let commit = fixture.store.commit(sets(&[("a", "new")]));
+        let mut watch = fixture.store.watch(bytes("a"));
+        commit.await.expect("commits");
+        let began_with_new = waits(&mut watch).await;
+        put(fixture, &[("a", "old")]).await;
+        // One that began with the old value was to fire before, one that began with the new does now.
+        if began_with_new {
+            assert!(!waits(&mut watch).await, "round {round}: a change was missed");
+        }
+    }
+}

@@ -4,14 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use fjall::PersistMode;
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::folder::{Folder, Opened};
 use super::group::{Checked, Group};
 use super::options::Options;
+use super::{Shared, read_error};
 use crate::limits::STORE_TRANSACTION_BYTES_MAX;
 use crate::store::{StoreError, Transaction, limit};
 
@@ -119,13 +120,16 @@ impl Committer {
             return Ok(results);
         }
         wait_for_room(&opened.files)?;
+        // Taken over before the write: if that fails, everything remembered is forgotten.
+        self.checked.update(&writes);
+        let watched = self.shared.watches.of_interest(&writes);
         let mut batch = fjall::OwnedWriteBatch::with_capacity(opened.files.db.clone(), writes.len())
             .durability(Some(PersistMode::SyncData));
-        for (key, value) in &writes {
-            let part = opened.files.part(key);
+        for (key, value) in writes {
+            let part = opened.files.part(&key);
             match value {
-                Some(value) => batch.insert(part, key.clone(), value.clone()),
-                None => batch.remove(part, key.clone()),
+                Some(value) => batch.insert(part, key, value),
+                None => batch.remove(part, key),
             }
         }
         match catch_unwind(AssertUnwindSafe(|| batch.commit())) {
@@ -135,8 +139,10 @@ impl Committer {
             Ok(Err(error)) => return Err(Failure::Unknown(error.to_string())),
             Err(_) => return Err(Failure::Unknown("the database panicked".into())),
         }
-        self.checked.update(&writes);
-        self.shared.watches.tell(writes.iter());
+        self.shared.watches.tell(watched, &|key| {
+            let value = opened.files.part(key).get(key);
+            value.map(|value| value.map(Bytes::from)).map_err(|error| read_error(&error))
+        });
         Ok(results)
     }
 }

@@ -222,7 +222,7 @@ fn log_options(options: &Options) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes).with_kv_separation(Some(
         KvSeparationOptions::default()
             .separation_threshold(SEPARATED_BYTES)
-            .compression(CompressionType::Lz4),
+            .compression(CompressionType::None),
     ))
 }
 

@@ -13,14 +13,17 @@ use crate::store::{Check, Range, StoreError, Transaction, Write};
 /// Keys whose values are remembered between groups, at most.
 const REMEMBERED_KEYS: usize = 65_536;
 
+/// What a group changes: each key's last value; `None`: removed.
+pub type Changes = BTreeMap<Bytes, Option<Bytes>>;
+
 /// Values of keys that commits check again and again (owners, heads). Exact, because only the
 /// committer writes.
 #[derive(Default)]
 pub struct Checked(HashMap<Bytes, Option<Bytes>, FxBuildHasher>);
 
 impl Checked {
-    /// Takes over what a durable group wrote.
-    pub fn update(&mut self, writes: &BTreeMap<Bytes, Option<Bytes>>) {
+    /// Takes over what a group writes. If that fails, everything remembered must be forgotten.
+    pub fn update(&mut self, writes: &Changes) {
         for (key, value) in writes {
             if let Some(remembered) = self.0.get_mut(key) {
                 remembered.clone_from(value);
@@ -45,13 +48,12 @@ impl Checked {
 pub struct Group<'o> {
     opened: &'o Opened,
     checked: &'o mut Checked,
-    /// Each key's last value in the group; `None`: removed.
-    pub writes: BTreeMap<Bytes, Option<Bytes>>,
+    pub writes: Changes,
 }
 
 impl<'o> Group<'o> {
     pub fn new(opened: &'o Opened, checked: &'o mut Checked) -> Self {
-        Self { opened, checked, writes: BTreeMap::new() }
+        Self { opened, checked, writes: Changes::new() }
     }
 
     /// Adds `tx` if its checks hold after the transactions before it.

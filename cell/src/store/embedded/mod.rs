@@ -162,7 +162,7 @@ impl Store for EmbeddedStore {
 
     fn watch(&self, key: Bytes) -> BoxFuture<'static, Result<(), StoreError>> {
         let added = limit::check_key(&key)
-            .and_then(|()| self.shared.watches.add(key, |key| self.shared.open_snapshot()?.read(key)));
+            .and_then(|()| self.shared.watches.add(key, &|key| self.shared.open_snapshot()?.read(key)));
         match added {
             Ok(waits) => async { waits.await.unwrap_or_else(|_| Err(closed())) }.boxed(),
             Err(error) => ready(Err(error)).boxed(),

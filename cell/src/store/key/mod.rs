@@ -163,6 +163,17 @@ impl Keys {
         self.under(&())
     }
 
+    /// What is before and after every key of the shard: nothing, in a store of its own. The first
+    /// key of a shard is its identity.
+    #[must_use]
+    pub fn others(&self) -> [KeyRange; 2] {
+        let KeyRange { begin, end } = self.all();
+        [
+            KeyRange { begin: Bytes::new(), end: begin },
+            KeyRange { begin: end, end: Bytes::from_static(&[0xff]) },
+        ]
+    }
+
     /// Every key of a bucket.
     #[must_use]
     pub fn bucket_range(&self, bucket: Bucket) -> KeyRange {
@@ -274,6 +285,12 @@ mod tests {
         let other = Keys::new("default/shop2");
         assert!(!keys().all().contains(&other.log(Bucket(0), Offset(0))));
         assert!(keys().all().contains(&keys().identity()));
+        assert!(!keys().others().iter().any(|range| range.contains(&keys().identity())));
+        for prefix in ["default/shop2", "default/sho", "a/b", "z/y"] {
+            let range =
+                keys().others().into_iter().find(|range| range.contains(&Keys::new(prefix).identity()));
+            assert!(range.is_some(), "{prefix}");
+        }
         assert!(matches!(
             keys().parse_log(&other.log(Bucket(0), Offset(0))),
             Err(StoreError::Damaged { .. })
