@@ -1,6 +1,7 @@
 //! Live states: frozen JavaScript values with a bound on what they would be as JSON.
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 
 use rquickjs::{Ctx, Persistent, Runtime, Value};
@@ -46,6 +47,13 @@ impl State {
     pub(super) fn new(held: Held, anchor: &Rc<Anchor>) -> Self {
         anchor.live.set(anchor.live.get() + 1);
         Self { held, anchor: Rc::clone(anchor) }
+    }
+}
+
+/// Its size only: what it holds can be seen with the engine alone.
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("bytes_max", &self.held.bound).finish_non_exhaustive()
     }
 }
 

@@ -129,7 +129,7 @@ impl<E: Engine> Lane<E> {
         }
         let entries = std::mem::take(&mut self.batch.entries);
         let (gone, kept): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.bucket == bucket);
-        self.batch.entries = kept;
+        self.batch.keep(kept);
         for work in gone.iter().filter_map(|entry| entry.work.as_ref()) {
             self.work_moved(work, bucket);
         }
@@ -142,6 +142,7 @@ impl<E: Engine> Lane<E> {
             self.drop_actor(ix, bucket);
         }
         self.lost_lookups(bucket);
+        self.alarms.retain(|_, alarm| alarm.bucket() != Some(bucket));
         self.out.push(Output::Dropped { bucket, released });
     }
 

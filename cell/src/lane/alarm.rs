@@ -1,5 +1,7 @@
 //! What a lane does because time has passed: alarms, timers, checkpoints by age, idle actors.
 
+use std::sync::Arc;
+
 use corallite_proto::store as rec;
 
 use super::actor::{ActorIx, Waiter};
@@ -23,6 +25,16 @@ pub(crate) enum Alarm {
     Until { key: ActorKey, token: Token },
     /// Ask again what became of the flight.
     ResolveFlight,
+}
+
+impl Alarm {
+    /// The bucket it is about, if it is about one.
+    pub fn bucket(&self) -> Option<Bucket> {
+        match self {
+            Self::Send { bucket, .. } | Self::Retry { bucket, .. } => Some(*bucket),
+            Self::Until { .. } | Self::ResolveFlight => None,
+        }
+    }
 }
 
 impl<E: Engine> Lane<E> {
@@ -99,7 +111,7 @@ impl<E: Engine> Lane<E> {
         due.sort_unstable();
         for (bucket, at, generation) in due {
             let fire = TimerFire { name: (&*at.name).into(), generation, attempts: 0 };
-            let work = self.new_work(WorkKind::Timer(Box::new(fire)));
+            let work = self.new_work(WorkKind::Timer(Arc::new(fire)));
             self.enqueue(at.key(), bucket, work);
         }
     }
@@ -168,13 +180,16 @@ impl<E: Engine> Lane<E> {
     ) {
         let Some(owned) = self.buckets.get_mut(&bucket) else { return };
         let derived = &mut owned.derived;
+        if !derived.timers_loading || until_ms != derived.timers_until_ms {
+            // It was asked for before the bucket was given up and taken up again.
+            return;
+        }
         derived.timers_loading = false;
         let Ok(timers) = result else {
             // The window is read again by the next sweep.
             derived.timers_until_ms = derived.timers_until_ms.min(self.now_ms);
             return;
         };
-        debug_assert_eq!(until_ms, derived.timers_until_ms);
         for (key, timer) in timers {
             // One that was cancelled meanwhile is found stale when it fires.
             derived.timers.entry(TimerAt::of(&key, &timer)).or_insert(timer.generation);

@@ -45,14 +45,26 @@ pub(crate) struct Entry {
     pub snapshot: Option<Arc<rec::Snapshot>>,
 }
 
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.value.len() + self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len())
+    }
+}
+
 impl Batch {
     pub fn new(number: u64, id: BatchId) -> Self {
         Self { number, id, entries: Vec::new(), bytes: 0 }
     }
 
     pub fn push(&mut self, entry: Entry) {
-        self.bytes += entry.value.len() + entry.snapshot.as_ref().map_or(0, |s| s.state.len());
+        self.bytes += entry.bytes();
         self.entries.push(entry);
+    }
+
+    /// Goes on with these entries only.
+    pub fn keep(&mut self, entries: Vec<Entry>) {
+        self.bytes = entries.iter().map(Entry::bytes).sum();
+        self.entries = entries;
     }
 
     /// Its buckets in order, each with the offset of its first record here.

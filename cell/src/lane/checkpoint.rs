@@ -108,6 +108,8 @@ impl<E: Engine> Lane<E> {
             }
             Err(CheckpointError::Lost) => {
                 owned.derived.dirty.put_back(taken);
+                // The batch under way finds out too; until then another try would only fail again.
+                owned.derived.checkpoint_after_ms = self.now_ms + limits::STORE_RETRY_MS;
                 if !self.in_flight(bucket) {
                     self.drop_bucket(bucket, false);
                 }

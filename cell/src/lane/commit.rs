@@ -184,7 +184,7 @@ impl<E: Engine> Lane<E> {
         for work in works {
             if Some(work.1.arrival) == culprit {
                 let failure = Failure::not_applied(Class::TooLarge, "RecordTooLarge", message);
-                self.work_buried(work, &failure);
+                self.bury(work.0, work.1, &failure);
             } else {
                 self.requeue(work);
             }
@@ -257,21 +257,6 @@ impl<E: Engine> Lane<E> {
     pub(super) fn forget_blanks(&mut self, actors: Vec<super::actor::ActorIx>) {
         for ix in actors {
             self.forget_if_blank(ix);
-        }
-    }
-
-    /// Ends work whose record no batch can hold: a client is told, internal work is dead.
-    fn work_buried(&mut self, (ix, work): (super::actor::ActorIx, Work), failure: &Failure) {
-        match &work.kind {
-            WorkKind::Command(_) | WorkKind::Read(_) => self.work_failed((ix, work), failure),
-            WorkKind::Message(delivery) => {
-                let mut delivery = delivery.clone();
-                delivery.last = true;
-                self.answer(&delivery, DeliveryOutcome::Failed);
-            }
-            WorkKind::Timer(_) | WorkKind::Refusal(_) => {
-                self.retry_later(ix, work, self.config.deliveries.attempts_max);
-            }
         }
     }
 

@@ -366,9 +366,27 @@ impl StoreIo {
             let HistoryRead { token, key, from, .. } = read;
             return Performed::Input(Input::PastRead { token, key, at: from, position, result });
         }
-        let page = self.history_page(&read).await;
-        let page = page.map_err(|error| super::read::store_failure(&error));
-        Performed::Reply(read.token, Reply::Events(page))
+        let page = async {
+            let snapshot = self.history_snapshot(&read).await?;
+            let page = self.history_page(&*snapshot, &read).await;
+            page.map_err(|error| super::read::store_failure(&error))
+        };
+        Performed::Reply(read.token, Reply::Events(page.await))
+    }
+
+    /// A snapshot that was opened after the read's turn and, for a fenced read, still names this
+    /// session: until then nobody else can have added to what the turn saw.
+    async fn history_snapshot(&self, read: &HistoryRead) -> Result<Arc<dyn Snapshot>, Failure> {
+        let opened = async {
+            let snapshot = self.store.snapshot().await?;
+            let session = if read.fenced { snapshot.get(&self.session_key).await? } else { None };
+            Ok((snapshot, session))
+        };
+        let (snapshot, session) = opened.await.map_err(|error: StoreError| super::read::store_failure(&error))?;
+        if read.fenced && session.as_ref() != Some(&self.session_value) {
+            return Err(super::moved(read.bucket));
+        }
+        Ok(snapshot)
     }
 
     /// Offsets of the actor's records with events, each with the seq before its first event.
@@ -408,13 +426,12 @@ impl StoreIo {
         Ok(entries)
     }
 
-    async fn history_page(&self, read: &HistoryRead) -> Result<EventsPage, StoreError> {
-        let snapshot = self.store.snapshot().await?;
+    async fn history_page(&self, snapshot: &dyn Snapshot, read: &HistoryRead) -> Result<EventsPage, StoreError> {
         let from = read.from.0.max(1);
         let limit = read.limit as usize;
         let mut events = Vec::new();
-        for (offset, before) in self.history_entries(&*snapshot, read, from).await? {
-            let found = self.read_record(&*snapshot, read.bucket, offset).await?;
+        for (offset, before) in self.history_entries(snapshot, read, from).await? {
+            let found = self.read_record(snapshot, read.bucket, offset).await?;
             let position = Position { bucket: read.bucket, offset: Offset(offset) };
             for (seq, event) in (before + 1..).zip(found.events).filter(|(seq, _)| *seq >= from) {
                 if events.len() == limit {
@@ -434,6 +451,7 @@ impl StoreIo {
 
     /// The actor's records up to a seq; the last one may go past it and is cut.
     async fn past_records(&self, read: &HistoryRead) -> Result<Vec<rec::Record>, Failure> {
+        let snapshot = self.history_snapshot(read).await?;
         let wanted = read.from.0;
         if wanted == 0 || wanted > read.row.seq {
             return Err(Failure::not_found(
@@ -452,7 +470,6 @@ impl StoreIo {
             ));
         }
         let read_all = async {
-            let snapshot = self.store.snapshot().await?;
             let mut records = Vec::new();
             for (offset, before) in self.history_entries(&*snapshot, read, 1).await? {
                 if before >= wanted {

@@ -306,7 +306,7 @@ impl<E: Engine> Lane<E> {
         }
         let (Some(applied), Some(work)) = (entry.applied, entry.work) else { return };
         let WorkKind::Command(command) = work.kind else { return };
-        let Some(until) = command.until else {
+        let Some(until) = command.until.clone() else {
             return self.reply(command.token, Reply::Command(Ok(applied)));
         };
         let position = applied.position;

@@ -61,7 +61,7 @@ impl<E: Engine> Lane<E> {
         if key.type_id.0 as usize >= self.types.len() {
             return self.answer(&delivery, DeliveryOutcome::Failed);
         }
-        let work = self.new_work(WorkKind::Message(Box::new(delivery)));
+        let work = self.new_work(WorkKind::Message(Arc::new(delivery)));
         self.enqueue(key, bucket, work);
     }
 
@@ -154,7 +154,7 @@ impl<E: Engine> Lane<E> {
                     hops: told.hops + 1,
                     attempts: 0,
                 };
-                let work = self.new_work(WorkKind::Refusal(Box::new(refusal)));
+                let work = self.new_work(WorkKind::Refusal(Arc::new(refusal)));
                 self.enqueue(source, bucket, work);
                 self.next_of_pair(bucket, id);
             }
@@ -206,8 +206,8 @@ impl<E: Engine> Lane<E> {
     /// Runs internal work again after a pause.
     pub(super) fn retry_later(&mut self, ix: ActorIx, mut work: Work, attempts: u32) {
         match &mut work.kind {
-            WorkKind::Timer(fire) => fire.attempts = attempts + 1,
-            WorkKind::Refusal(refusal) => refusal.attempts = attempts + 1,
+            WorkKind::Timer(fire) => Arc::make_mut(fire).attempts = attempts + 1,
+            WorkKind::Refusal(refusal) => Arc::make_mut(refusal).attempts = attempts + 1,
             WorkKind::Command(_) | WorkKind::Read(_) | WorkKind::Message(_) => return,
         }
         let actor = &self.actors[ix];

@@ -13,7 +13,8 @@
 //! What it does not do: talk to clients or the store, decide who owns a bucket, or route between
 //! lanes. `run` and `io` do the first, `router::owner` the second, the cell the third.
 //!
-//! In reading order: `input`, `output`; `work` and `turn` (a command runs), `batch` and `commit`
+//! In reading order: `input`, `output`; `work`, `turn` (a command runs) and `internal` (so do messages,
+//! timers and refusals), `batch` and `commit`
 //! (it becomes durable), `land` (what follows from it), `message`, `alarm` (time), `checkpoint`,
 //! `residency` (memory), `version` (behaviors change).
 
@@ -27,6 +28,7 @@ mod commit;
 mod dead;
 mod held;
 pub mod input;
+mod internal;
 pub mod io;
 mod land;
 mod message;
@@ -170,6 +172,8 @@ pub struct Lane<E: Engine> {
     queued_commands: usize,
     /// State versions of behavior versions that were in use before.
     state_versions: FxHashMap<VersionKey, u32>,
+    /// Accepted versions that wait for the end of the batch: until then there are no turns.
+    accepted: Vec<Arc<BehaviorSource>>,
     /// Where the search for idle actors goes on.
     sweep_at: usize,
     /// The engine's heap after the last collection.
@@ -229,6 +233,7 @@ impl<E: Engine> Lane<E> {
             next_timer_ms: u64::MAX,
             queued_commands: 0,
             state_versions: FxHashMap::default(),
+            accepted: Vec::new(),
             sweep_at: 0,
             collected_heap_bytes: 0,
             dead_waiting: Vec::new(),
@@ -280,6 +285,7 @@ impl<E: Engine> Lane<E> {
         self.pump_ready();
         self.ask_for_check();
         self.start_flight();
+        self.swap_versions();
         self.finish_releases();
         if self.flushing {
             self.flush_everything();
@@ -318,7 +324,7 @@ impl<E: Engine> Lane<E> {
         }
         let key = command.key.clone();
         let bucket = command.bucket;
-        let work = self.new_work(WorkKind::Command(Box::new(command)));
+        let work = self.new_work(WorkKind::Command(Arc::new(command)));
         self.enqueue(key, bucket, work);
     }
 
@@ -363,7 +369,7 @@ impl<E: Engine> Lane<E> {
         }
         let key = read.key.clone();
         let bucket = read.bucket;
-        let work = self.new_work(WorkKind::Read(Box::new(read)));
+        let work = self.new_work(WorkKind::Read(Arc::new(read)));
         self.enqueue(key, bucket, work);
     }
 

@@ -174,4 +174,6 @@ pub struct HistoryRead {
     pub limit: u32,
     /// Fold them up to `from` and answer with the state instead.
     pub fold: bool,
+    /// Answer only if this session was current after the turn.
+    pub fenced: bool,
 }

@@ -67,8 +67,10 @@ impl<E: Engine> Lane<E> {
                 let value = self.query(ix, name, args, read.claims.as_deref());
                 self.hold_value(ix, work, value, fenced);
             }
-            ReadKind::StateAt(seq) => self.read_history(ix, read.token, *seq, 0, true),
-            ReadKind::Events { from, limit } => self.read_history(ix, read.token, *from, *limit, false),
+            ReadKind::StateAt(seq) => self.read_history(ix, read.token, (*seq, 0), true, fenced),
+            ReadKind::Events { from, limit } => {
+                self.read_history(ix, read.token, (*from, *limit), false, fenced);
+            }
         }
     }
 
@@ -128,10 +130,17 @@ impl<E: Engine> Lane<E> {
     }
 
     /// History is read from durable records only, which is all that anybody was told of.
-    fn read_history(&mut self, ix: ActorIx, token: Token, from: Seq, limit: u32, fold: bool) {
+    fn read_history(
+        &mut self,
+        ix: ActorIx,
+        token: Token,
+        (from, limit): (Seq, u32),
+        fold: bool,
+        fenced: bool,
+    ) {
         if let Some(history) = self.history_of(ix, token) {
             let limit = limit.clamp(1, limits::EVENTS_PAGE_MAX);
-            self.out.push(Output::ReadHistory(HistoryRead { from, limit, fold, ..history }));
+            self.out.push(Output::ReadHistory(HistoryRead { from, limit, fold, fenced, ..history }));
         }
     }
 
@@ -147,6 +156,7 @@ impl<E: Engine> Lane<E> {
             from: Seq(1),
             limit: 1,
             fold: false,
+            fenced: false,
         })
     }
 

@@ -13,8 +13,8 @@ use rand::Rng;
 
 use super::actor::{ActorIx, Residence, Speculation};
 use super::batch::Entry;
-use super::input::{CommandInput, Delivery, DeliveryOutcome};
-use super::work::{Refusal, TimerFire, Work, WorkKind};
+use super::input::CommandInput;
+use super::work::{Work, WorkKind};
 use super::{Lane, Reply, unknown_command};
 use crate::behavior::{
     Call, CallContext, CallError, Engine, NewEvent, NewMessage, ScriptError, TimerChange, Turn,
@@ -24,23 +24,6 @@ use crate::limits;
 use crate::outcome::{Class, Failure, Outcome};
 use crate::request::Applied;
 use crate::store::record;
-
-/// What became of an internal turn that did not apply.
-enum Internal {
-    /// The behavior, or the lane on its behalf, said no: recorded.
-    Refused { code: String, message: String },
-    /// It failed; another try may succeed.
-    Failed { code: &'static str, message: String },
-}
-
-/// What an internal turn is about.
-struct InternalCall {
-    command: Arc<str>,
-    payload: bytes::Bytes,
-    hops: u32,
-    cause: Cause,
-    acks: Vec<rec::Ack>,
-}
 
 impl<E: Engine> Lane<E> {
     /// Runs the actor's work until there is none, no room, or it must be loaded.
@@ -94,6 +77,7 @@ impl<E: Engine> Lane<E> {
         self.batch.entries.len() < self.batch_records_max
             && self.batch.bytes < limits::BATCH_BYTES_TARGET
             && tail < limits::CHECKPOINT_TAIL_BYTES_MAX
+            && self.accepted.is_empty()
     }
 
     fn is_ready(&self, ix: ActorIx) -> bool {
@@ -174,7 +158,7 @@ impl<E: Engine> Lane<E> {
         ))
     }
 
-    fn check_room_to_tell(&self, ix: ActorIx) -> Result<(), Failure> {
+    pub(super) fn check_room_to_tell(&self, ix: ActorIx) -> Result<(), Failure> {
         let bucket = self.actors[ix].bucket;
         let waiting = self.buckets.get(&bucket).map_or(0, |b| b.derived.outbox.len());
         if waiting < limits::OUTBOX_MESSAGES_MAX {
@@ -229,158 +213,8 @@ impl<E: Engine> Lane<E> {
         self.hold(ix, work, Reply::Command(Err(failure)), true);
     }
 
-    fn run_message(&mut self, ix: ActorIx, work: Work, delivery: &Delivery) {
-        let source = (delivery.source_bucket.0, delivery.offset, delivery.n);
-        let bucket = self.actors[ix].bucket;
-        let Some(owned) = self.buckets.get(&bucket) else { return };
-        let known = owned.derived.outcome(source.0, source.1, source.2);
-        #[cfg(test)]
-        let known = known.filter(|_| !self.sabotage.answered_anew);
-        if let Some(known) = known {
-            let outcome = super::message::outcome_of(known);
-            return self.answer(delivery, outcome);
-        }
-        if owned.speculative_inbox.contains(&source) {
-            return;
-        }
-        let message = &delivery.message;
-        let cause = rec::MessageCause {
-            bucket: source.0,
-            offset: source.1,
-            n: source.2,
-            source: Some(delivery.source.clone()),
-            hops: message.hops,
-            payload: bytes::Bytes::new(),
-        };
-        let call = InternalCall {
-            command: message.command.as_str().into(),
-            payload: message.payload.clone(),
-            hops: message.hops,
-            cause: Cause::Message(cause),
-            acks: Vec::new(),
-        };
-        let dead_letter = message.on_refused.is_empty();
-        match self.run_internal(ix, &work, &call) {
-            Ok(()) => {}
-            Err(Internal::Refused { code, message }) => {
-                self.append_refused(ix, work, call, rec::Refused { code, message, dead_letter });
-            }
-            Err(Internal::Failed { code, message }) if delivery.last => {
-                self.append_dead(ix, work, call, code, message, delivery.attempt + 1);
-            }
-            Err(Internal::Failed { .. }) => self.answer(delivery, DeliveryOutcome::Failed),
-        }
-    }
-
-    fn run_timer(&mut self, ix: ActorIx, work: Work, fire: &TimerFire) {
-        let timer = self.actors[ix].view().and_then(|row| row.timer(&fire.name));
-        let current = |timer: &&rec::Timer| timer.generation == fire.generation;
-        #[cfg(test)]
-        let current = |timer: &&rec::Timer| current(timer) || self.sabotage.generation_ignored;
-        let Some(timer) = timer.filter(current).cloned() else { return };
-        let call = InternalCall {
-            command: timer.command.as_str().into(),
-            payload: timer.payload.clone(),
-            hops: 0,
-            cause: Cause::Timer(rec::TimerCause {
-                name: timer.name,
-                generation: timer.generation,
-                payload: bytes::Bytes::new(),
-            }),
-            acks: Vec::new(),
-        };
-        match self.run_internal(ix, &work, &call) {
-            Ok(()) => {}
-            Err(Internal::Refused { code, message }) => {
-                self.append_refused(ix, work, call, rec::Refused { code, message, dead_letter: true });
-            }
-            Err(Internal::Failed { code, message }) => {
-                self.retry_or_bury(ix, work, call, code, message, fire.attempts);
-            }
-        }
-    }
-
-    fn run_refusal(&mut self, ix: ActorIx, work: Work, refusal: &Refusal) {
-        let bucket = self.actors[ix].bucket;
-        let open = self
-            .buckets
-            .get(&bucket)
-            .is_some_and(|b| b.derived.outbox.contains_key(&(refusal.offset, refusal.n)));
-        if !open {
-            return;
-        }
-        let call = InternalCall {
-            command: refusal.command.clone(),
-            payload: refusal.payload.clone(),
-            hops: refusal.hops,
-            cause: Cause::Refusal(rec::RefusalCause {
-                offset: refusal.offset,
-                n: refusal.n,
-                hops: refusal.hops,
-                payload: bytes::Bytes::new(),
-            }),
-            acks: vec![rec::Ack { offset: refusal.offset, n: refusal.n }],
-        };
-        match self.run_internal(ix, &work, &call) {
-            Ok(()) => {}
-            Err(Internal::Refused { code, message }) => {
-                self.append_refused(ix, work, call, rec::Refused { code, message, dead_letter: true });
-            }
-            Err(Internal::Failed { code, message }) => {
-                self.retry_or_bury(ix, work, call, code, message, refusal.attempts);
-            }
-        }
-    }
-
-    fn retry_or_bury(
-        &mut self,
-        ix: ActorIx,
-        work: Work,
-        call: InternalCall,
-        code: &'static str,
-        message: String,
-        attempts: u32,
-    ) {
-        if attempts + 1 >= self.config.deliveries.attempts_max {
-            self.append_dead(ix, work, call, code, message, attempts + 1);
-        } else {
-            self.retry_later(ix, work, attempts);
-        }
-    }
-
-    /// Runs an internal command; on success its record has joined the batch.
-    fn run_internal(&mut self, ix: ActorIx, work: &Work, call: &InternalCall) -> Result<(), Internal> {
-        if call.hops > limits::MESSAGE_HOPS_MAX {
-            return Err(Internal::Refused {
-                code: "TooManyHops".into(),
-                message: format!("more than {} messages caused one another", limits::MESSAGE_HOPS_MAX),
-            });
-        }
-        if self.check_room_to_tell(ix).is_err() {
-            return Err(Internal::Failed { code: "Overloaded", message: "the outbox is full".into() });
-        }
-        let (turn, now_ms) =
-            self.call(ix, &call.command, true, &call.payload, None).map_err(|error| match error {
-                CallError::Rejected { code, message } => Internal::Refused { code, message },
-                CallError::Unknown => Internal::Refused {
-                    code: "UnknownCommand".into(),
-                    message: format!("the behavior has no command {}", call.command),
-                },
-                CallError::BadPayload(message) => Internal::Refused { code: "BadPayload".into(), message },
-                CallError::Script(error) => {
-                    Internal::Failed { code: script_code(&error), message: error.to_string() }
-                }
-            })?;
-        let mut record = self
-            .record_of(ix, &call.command, call.cause.clone(), &turn, now_ms, call.hops)
-            .map_err(|failure| Internal::Refused { code: failure.code, message: failure.message })?;
-        record.acks.clone_from(&call.acks);
-        self.append(ix, work.clone(), record, None, Some(turn.state));
-        Ok(())
-    }
-
     /// Calls the behavior on the actor's live state; gives the turn and the time it ran at.
-    fn call(
+    pub(super) fn call(
         &mut self,
         ix: ActorIx,
         command: &str,
@@ -405,7 +239,7 @@ impl<E: Engine> Lane<E> {
         self.now_ms.max(self.buckets.get(&bucket).map_or(0, |b| b.last_time_ms))
     }
 
-    fn record_of(
+    pub(super) fn record_of(
         &self,
         ix: ActorIx,
         command: &str,
@@ -491,53 +325,8 @@ impl<E: Engine> Lane<E> {
         })
     }
 
-    fn append_refused(&mut self, ix: ActorIx, work: Work, call: InternalCall, refused: rec::Refused) {
-        let mut record = self.outcome_record(ix, call, refused.dead_letter);
-        record.refused = Some(refused);
-        self.append(ix, work, record, None, None);
-    }
-
-    fn append_dead(
-        &mut self,
-        ix: ActorIx,
-        work: Work,
-        call: InternalCall,
-        code: &str,
-        message: String,
-        attempts: u32,
-    ) {
-        let mut record = self.outcome_record(ix, call, true);
-        record.dead = Some(rec::Dead { code: code.to_owned(), message, attempts });
-        self.append(ix, work, record, None, None);
-    }
-
-    fn outcome_record(&self, ix: ActorIx, call: InternalCall, keep_payload: bool) -> rec::Record {
-        let actor = &self.actors[ix];
-        let kind = self.type_state(actor.key.type_id);
-        let mut cause = call.cause;
-        if keep_payload {
-            match &mut cause {
-                Cause::Message(message) => message.payload = call.payload,
-                Cause::Timer(timer) => timer.payload = call.payload,
-                Cause::Refusal(refusal) => refusal.payload = call.payload,
-                Cause::Client(_) | Cause::Replay(_) => {}
-            }
-        }
-        rec::Record {
-            actor: Some(actor_name(&actor.key)),
-            seq: actor.view().map_or(0, |row| row.seq),
-            behavior: kind.source.key.ordinal,
-            state_version: kind.interface.state_version,
-            time_ms: self.time_in(actor.bucket),
-            command: call.command.to_string(),
-            cause: Some(cause),
-            acks: call.acks,
-            ..rec::Record::default()
-        }
-    }
-
     /// Adds an actor's record to the batch and folds it into the actor's speculative row and state.
-    fn append(
+    pub(super) fn append(
         &mut self,
         ix: ActorIx,
         work: Work,
@@ -658,7 +447,7 @@ pub(super) fn script_failure(error: &ScriptError) -> Failure {
     }
 }
 
-fn script_code(error: &ScriptError) -> &'static str {
+pub(super) fn script_code(error: &ScriptError) -> &'static str {
     use crate::behavior::ScriptErrorKind as Kind;
     match error.kind {
         Kind::Load => "ScriptLoad",

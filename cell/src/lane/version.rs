@@ -1,5 +1,8 @@
 //! Behavior versions: prepared beside the one in use, then used from the next turn on.
 //!
+//! Versions change between two batches, so that a batch has one of each type; a turn that comes after
+//! an accepted version runs on it.
+//!
 //! A live state keeps the version it was made with until its next turn; then it becomes bytes and is
 //! read by the version in use. A version that cannot read what is recorded is refused before that.
 
@@ -81,7 +84,22 @@ impl<E: Engine> Lane<E> {
         Ok(())
     }
 
+    /// Uses a prepared version: at once, or as soon as the gathered batch is on its way.
     pub(super) fn activate(&mut self, source: Arc<BehaviorSource>) {
+        self.accepted.push(source);
+        self.swap_versions();
+    }
+
+    /// Uses the accepted versions if no batch is begun.
+    pub(super) fn swap_versions(&mut self) {
+        if self.batch.entries.is_empty() {
+            for source in std::mem::take(&mut self.accepted) {
+                self.swap(source);
+            }
+        }
+    }
+
+    fn swap(&mut self, source: Arc<BehaviorSource>) {
         // Prepared before: loading it again gives the interface and cannot fail.
         let Ok(interface) = self.engine.load(&source) else { return };
         let kind = &mut self.types[source.key.type_id.0 as usize];

@@ -23,15 +23,15 @@ pub(crate) struct Work {
 #[derive(Clone, Debug)]
 pub(crate) enum WorkKind {
     /// A client's command.
-    Command(Box<CommandInput>),
+    Command(Arc<CommandInput>),
     /// A client's read.
-    Read(Box<ReadInput>),
+    Read(Arc<ReadInput>),
     /// A message.
-    Message(Box<Delivery>),
+    Message(Arc<Delivery>),
     /// A timer that is due.
-    Timer(Box<TimerFire>),
+    Timer(Arc<TimerFire>),
     /// A message of this actor was refused.
-    Refusal(Box<Refusal>),
+    Refusal(Arc<Refusal>),
 }
 
 /// A timer that is due.

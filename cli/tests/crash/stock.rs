@@ -9,7 +9,7 @@ use corallite_proto::store::record::Cause;
 use serde_json::Value;
 
 use crate::support::http;
-use crate::support::log::{At, Log};
+use crate::support::log::{History, Log, Place};
 
 /// The stock of one product, folded from its events by other code than the shop's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,8 +109,11 @@ pub fn read_until_gone(to: SocketAddr, products: usize) -> Vec<Seen> {
     (0..products).cycle().map_while(|product| read(to, product).ok()).collect()
 }
 
+/// Records with their places.
+type Records<'a> = Vec<(Place, &'a rec::Record)>;
+
 /// Records of clients' commands by id.
-pub fn client_records(log: &Log) -> HashMap<&str, Vec<(At, &rec::Record)>> {
+pub fn client_records(log: &Log) -> HashMap<&str, Records<'_>> {
     let mut by_id: HashMap<&str, Vec<_>> = HashMap::new();
     for (at, record) in log.records() {
         if let Some(Cause::Client(client)) = &record.cause {
@@ -156,8 +159,6 @@ pub fn check_log(log: &Log, watch: &Watch, downs_ms: &[(u64, u64)]) -> Sum {
     }
     sum
 }
-
-type History<'a> = Vec<(At, &'a rec::EventEntry)>;
 
 fn payload(event: &rec::EventEntry) -> Value {
     serde_json::from_slice(&event.payload).expect("JSON")

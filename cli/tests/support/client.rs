@@ -133,24 +133,8 @@ fn failed(outcome: v1::Outcome, code: String) -> Answer {
 
 /// What a status that ends a stream says of the commands it did not answer.
 fn ended_with(status: &tonic::Status) -> Answer {
-    let error =
-        RichStatus::decode(status.details()).ok().and_then(|status| status.details.into_iter().next());
-    let error = error.and_then(|detail| v1::Error::decode(&*detail.value).ok());
-    error.map_or(Answer::Unknown(String::new()), |error| failed(error.outcome(), error.code))
-}
-
-/// `google.rpc.Status`, as far as it is needed to find the detail in it.
-#[derive(Clone, PartialEq, Message)]
-struct RichStatus {
-    #[prost(message, repeated, tag = "3")]
-    details: Vec<AnyDetail>,
-}
-
-/// `google.protobuf.Any`.
-#[derive(Clone, PartialEq, Message)]
-struct AnyDetail {
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
+    let error = v1::Error::decode(status.details()).unwrap_or_default();
+    failed(error.outcome(), error.code)
 }
 
 /// Bucket and offset of a position token.
@@ -164,6 +148,10 @@ pub fn over_http(to: SocketAddr, source: impl Iterator<Item = Arc<Command>>) -> 
     let mut sent = Vec::new();
     for command in source {
         let response = http::command(to, &command.actor, command.name, &command.id, &command.payload);
+        if response.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+            // It was not sent.
+            break;
+        }
         let gone = response.is_err();
         let answer = response.map_or(Answer::Unknown(String::new()), |response| read(&response));
         sent.push(Sent { command, answer });

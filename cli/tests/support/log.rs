@@ -15,8 +15,11 @@ use corallite_proto::store::record::Cause;
 /// Rows read at once.
 const PAGE_ROWS: usize = 1_000;
 
-/// Where a record is: bucket and offset.
-pub type At = (u32, u64);
+/// Bucket and offset of a record.
+pub type Place = (u32, u64);
+
+/// The events of one actor, in order, with the place of their record.
+pub type History<'a> = Vec<(Place, &'a rec::EventEntry)>;
 
 /// Everything a shard's log says.
 pub struct Log {
@@ -35,7 +38,8 @@ pub struct BucketLog {
     pub outbox: usize,
 }
 
-/// Reads the log of the shop in a folder that no cell has open, and checks that it is whole.
+/// Reads the log of the shop in a folder that no cell has open, and checks that it is whole. Blocks: not
+/// to be called by a runtime's task.
 pub fn read(data: &Path, buckets: u32) -> Log {
     // A clock that stands still: no snapshot grows old.
     let store = EmbeddedStore::open(data, Options::new(Arc::new(ManualClock::at(0)))).expect("opens");
@@ -82,7 +86,7 @@ async fn read_bucket(snapshot: &dyn Snapshot, keys: &Keys, bucket: Bucket) -> Bu
 
 impl Log {
     /// Every record with its place.
-    pub fn records(&self) -> impl Iterator<Item = (At, &rec::Record)> {
+    pub fn records(&self) -> impl Iterator<Item = ((u32, u64), &rec::Record)> {
         let buckets = (0_u32..).zip(&self.buckets);
         buckets.flat_map(|(bucket, log)| (0_u64..).zip(&log.records).map(move |(at, r)| ((bucket, at), r)))
     }
@@ -97,8 +101,8 @@ impl Log {
         self.buckets.iter().map(|bucket| bucket.tail).sum()
     }
 
-    /// The events of every actor, in order, with the place of their record.
-    pub fn events(&self) -> BTreeMap<String, Vec<(At, &rec::EventEntry)>> {
+    /// The events of every actor.
+    pub fn events(&self) -> BTreeMap<String, History<'_>> {
         let mut events: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for (at, record) in self.records() {
             if let Some(actor) = &record.actor {
@@ -112,7 +116,7 @@ impl Log {
     /// What holds for every log, at every instant.
     fn check(&self) {
         let mut seqs: HashMap<String, u64> = HashMap::new();
-        let mut ids: HashMap<(String, String), At> = HashMap::new();
+        let mut ids: HashMap<(String, String), (u32, u64)> = HashMap::new();
         let mut outcomes = HashSet::new();
         let mut fired = HashSet::new();
         let mut last_time = (0, 0);
@@ -181,7 +185,7 @@ impl Log {
             _ => None,
         };
         let outcomes: HashSet<_> = self.records().filter_map(|(_, record)| message(record)).collect();
-        let mut timers: BTreeMap<(String, &str), At> = BTreeMap::new();
+        let mut timers: BTreeMap<(String, &str), (u32, u64)> = BTreeMap::new();
         for (at, record) in self.records() {
             let without = (0..).zip(&record.messages).find(|(n, _)| !outcomes.contains(&(at.0, at.1, *n)));
             if let Some((n, message)) = without {

@@ -89,12 +89,6 @@ impl Bench {
     }
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("State")
-    }
-}
-
 pub(super) fn text(bytes: Bytes) -> String {
     String::from_utf8(bytes.to_vec()).expect("JSON is UTF-8")
 }

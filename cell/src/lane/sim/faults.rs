@@ -29,6 +29,8 @@ pub enum Rule {
     RefusalEarly,
     /// Refusals and reads do not wait for proof of ownership.
     SessionUnchecked,
+    /// Pages of history do not wait for proof of ownership.
+    HistoryUnchecked,
     /// Replies do not wait for the commit.
     ReplyEarly,
     /// Outcomes of messages are not kept in the checkpoint.
@@ -127,7 +129,7 @@ impl Profile {
             read_fault: some(rng, &[0, 0, 20, 80]),
             crash: some(rng, &[0, 2, 5, 12]),
             zombie: some(rng, &[0, 2, 5, 10]),
-            release: some(rng, &[0, 4, 15]),
+            release: some(rng, &[0, 4, 15, 60]),
             duplicate: some(rng, &[0, 100, 300]),
             lose: some(rng, &[0, 20, 100]),
             hot_actors_max: if rng.random_ratio(1, 2) { 1 } else { 100 },

@@ -14,6 +14,7 @@ mod history;
 mod model;
 mod process;
 mod sabotage;
+mod scripted;
 mod tests;
 mod trace;
 mod world;

@@ -78,7 +78,7 @@ fn whole_trace_of(seed: u64) -> String {
 }
 
 /// How many histories a missing rule may go unnoticed in.
-const SEEDS_UNNOTICED_MAX: u64 = 1_000;
+const SEEDS_UNNOTICED_MAX: u64 = 3_000;
 
 /// With the rule taken out, the checker finds a history that is wrong. With it, that history is right:
 /// what is found is the missing rule's doing.
@@ -125,6 +125,11 @@ fn a_refusal_waits_for_its_batch() {
 #[test]
 fn an_answer_waits_for_proof_of_ownership() {
     assert_needed(Rule::SessionUnchecked);
+}
+
+#[test]
+fn a_page_of_history_waits_for_proof_of_ownership() {
+    assert_needed(Rule::HistoryUnchecked);
 }
 
 #[test]

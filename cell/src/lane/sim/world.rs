@@ -23,7 +23,7 @@ use crate::lane::output::{Output, Reply};
 use crate::lane::{Input, moved};
 use crate::request::{Consistency, Until};
 use crate::router::owner::{ClaimError, Session};
-use crate::store::key::Keys;
+use crate::store::key::{KeyRange, Keys};
 use crate::store::memory::{Fate, MemoryStore, OpKind};
 use crate::store::{Store, Transaction, Write};
 
@@ -93,6 +93,12 @@ impl World {
             resting: false,
             next_process: 1,
         }
+    }
+
+    /// A row of the store as it is now.
+    pub fn row(&self, key: &Bytes) -> Option<Bytes> {
+        let end = Bytes::from([key, &[0][..]].concat());
+        self.store.dump_range(&KeyRange { begin: key.clone(), end }).remove(key)
     }
 
     fn chance(&mut self, per_thousand: u32) -> bool {

@@ -102,6 +102,16 @@ impl Derived {
     }
 }
 
+/// Whether every bucket's checkpoint holds all of its log.
+pub fn is_checkpointed(world: &World) -> bool {
+    (0..BUCKETS).map(Bucket).all(|bucket| {
+        let head = world.row(&world.keys.head(bucket)).and_then(|row| record::decode::<rec::Head>(&row).ok());
+        let checkpoint = world.row(&world.keys.checkpoint(bucket));
+        let checkpoint = checkpoint.and_then(|row| record::decode::<rec::Checkpoint>(&row).ok());
+        checkpoint.map_or(0, |row| row.offset) == head.map_or(0, |row| row.next_offset)
+    })
+}
+
 /// The account of a snapshot key: its ids have two characters.
 fn snapshot_of(key: &[u8]) -> String {
     let end = key.len().saturating_sub(1);

@@ -7,7 +7,7 @@ mod replay;
 
 use super::history::Shown;
 use super::world::World;
-pub use derived::Derived;
+pub use derived::{Derived, is_checkpointed};
 pub use replay::timers_pending;
 
 /// Fails with a sentence if a condition does not hold.

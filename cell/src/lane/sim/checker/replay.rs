@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use corallite_proto::store as rec;
 use corallite_proto::store::record::Cause;
 
-use super::super::account::{Args, RefusalArgs, json};
+use super::super::account::{Args, json};
 use super::super::clients::Stamp;
 use super::super::model::{Effect, Expected, ModelAccount};
 use super::super::process::BUCKETS;
@@ -106,7 +106,7 @@ fn read_logs(world: &World) -> Result<Vec<Log>, String> {
             let stamp = world.log.get(&(bucket, offset.0)).map_or(0, |logged| logged.stamp);
             log.push((offset.0, record::decode(&value).map_err(|error| error.to_string())?, stamp));
         }
-        let head = world.store.dump().get(&world.keys.head(Bucket(bucket))).cloned().unwrap_or_default();
+        let head = world.row(&world.keys.head(Bucket(bucket))).unwrap_or_default();
         let head: rec::Head = record::decode(&head).map_err(|error| error.to_string())?;
         ensure!(
             head.next_offset == log.len() as u64,
@@ -311,10 +311,4 @@ fn check_effect(record: &rec::Record, effect: &Effect) -> Result<(), String> {
     }
     ensure!(found == *effect, "it should leave {effect:?}");
     Ok(())
-}
-
-/// The payload of a message that came back.
-#[allow(dead_code)]
-fn refused_payload(payload: &[u8]) -> Option<Args> {
-    serde_json::from_slice::<RefusalArgs>(payload).ok().map(|refusal| refusal.payload)
 }
