@@ -86,7 +86,7 @@ fn overshoot(engine: &mut QuickJsEngine, state: &State, command: &str) {
     let longest = (0..10)
         .map(|_| {
             let started = Instant::now();
-            engine.command(KEY, state, &call(command, b"null")).err().expect("must be stopped");
+            engine.command(KEY, state, &call(command, b"null")).expect_err("must be stopped");
             started.elapsed().as_secs_f64() * 1e3 - f64::from(COMMAND_MS)
         })
         .fold(0.0, f64::max);

@@ -15,11 +15,11 @@ export default {
       ctx.emit("Added", { by: 1 });
       return sum;
     },
-    // As many events as asked for, of as many bytes.
-    flood(counter, { events, bytes }, ctx) {
+    // As many events as asked for, of as many bytes, and a reply.
+    flood(counter, { events, bytes, reply = 0 }, ctx) {
       const text = "x".repeat(bytes);
       for (let i = 0; i < events; i++) ctx.emit("Flooded", { text });
-      return null;
+      return "x".repeat(reply);
     },
     remove(counter, _, ctx) { ctx.emit("Removed", {}); ctx.destroy(); },
     alarm(counter, { after }, ctx) { ctx.schedule("ring", { after }); },

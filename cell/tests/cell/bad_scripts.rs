@@ -9,24 +9,24 @@ use super::world::{World, applied, command, details, error, unary};
 
 /// A misdeed, its code, and what its message must say.
 const MISDEEDS: [(&str, &str, &str, &str); 18] = [
-    ("Rascal", "throws", "ScriptThrew", "rascal.js:22: boom"),
-    ("Rascal", "throwsText", "ScriptThrew", "text"),
-    ("Rascal", "loops", "ScriptTimeLimit", "50 ms"),
+    ("Glutton", "throws", "ScriptThrew", "rascal.js:22: boom"),
+    ("Glutton", "throwsText", "ScriptThrew", "text"),
+    ("Rascal", "loops", "ScriptTimeLimit", "500 ms"),
     ("Glutton", "allocates", "ScriptMemoryLimit", "memory"),
-    ("Rascal", "recurses", "ScriptStackLimit", "recursed"),
-    ("Rascal", "bigInt", "ScriptBadValue", "deep[0] is a BigInt"),
-    ("Rascal", "cycle", "ScriptBadValue", "contains itself"),
-    ("Rascal", "function", "ScriptBadValue", "is a function"),
-    ("Rascal", "notANumber", "ScriptBadValue", "n is NaN"),
-    ("Rascal", "promise", "ScriptBadValue", "Promise"),
-    ("Rascal", "undeclared", "ScriptUndeclaredEvent", "Nowhere"),
-    ("Rascal", "vanishes", "ScriptBadState", "events.Vanished gave undefined"),
-    ("Rascal", "changes", "ScriptThrew", "read-only"),
-    ("Rascal", "grows", "ScriptBadState", "stateBytes"),
-    ("Rascal", "misdirects", "ScriptBadValue", "Nobody"),
-    ("Rascal", "misdirectsId", "ScriptBadValue", "' '"),
-    ("Rascal", "tooMany", "ScriptBadValue", "1000"),
-    ("Rascal", "tooManyTimers", "TooManyTimers", "64"),
+    ("Glutton", "recurses", "ScriptStackLimit", "recursed"),
+    ("Glutton", "bigInt", "ScriptBadValue", "deep[0] is a BigInt"),
+    ("Glutton", "cycle", "ScriptBadValue", "contains itself"),
+    ("Glutton", "function", "ScriptBadValue", "is a function"),
+    ("Glutton", "notANumber", "ScriptBadValue", "n is NaN"),
+    ("Glutton", "promise", "ScriptBadValue", "Promise"),
+    ("Glutton", "undeclared", "ScriptUndeclaredEvent", "Nowhere"),
+    ("Glutton", "vanishes", "ScriptBadState", "events.Vanished gave undefined"),
+    ("Glutton", "changes", "ScriptThrew", "read-only"),
+    ("Glutton", "grows", "ScriptBadState", "stateBytes"),
+    ("Glutton", "misdirects", "ScriptBadValue", "Nobody"),
+    ("Glutton", "misdirectsId", "ScriptBadValue", "' '"),
+    ("Glutton", "tooMany", "ScriptBadValue", "1000"),
+    ("Glutton", "tooManyTimers", "TooManyTimers", "64"),
 ];
 
 #[tokio::test]
@@ -85,10 +85,10 @@ async fn others_in_the_same_burst_are_applied() {
 #[tokio::test]
 async fn a_refusal_leaves_nothing() {
     let world = World::new().await;
-    let said = world.post("Rascal/no", "rejects", "null").await.refused(409, "Never");
+    let said = world.post("Glutton/no", "rejects", "null").await.refused(409, "Never");
     assert_eq!(said, "not with me");
-    assert_eq!(world.get("/v1/actors/Rascal/no").await.status, 404, "it never came to be");
-    assert_eq!(world.apply("Rascal/no", "add", "null").await["reply"], 1);
+    assert_eq!(world.get("/v1/actors/Glutton/no").await.status, 404, "it never came to be");
+    assert_eq!(world.apply("Glutton/no", "add", "null").await["reply"], 1);
     world.stop().await;
 }
 

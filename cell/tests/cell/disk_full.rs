@@ -84,7 +84,7 @@ async fn a_disk_that_is_really_full_loses_nothing() {
     let large = r#"{"events":1,"bytes":900000}"#;
     let mut applied = 0;
     let refused = loop {
-        let reply = world.post("Patient/a", "flood", large).await;
+        let reply = world.post("Counter/a", "flood", large).await;
         if reply.status != 200 {
             break reply;
         }
@@ -95,12 +95,12 @@ async fn a_disk_that_is_really_full_loses_nothing() {
     assert!(said.contains("bytes free"), "{said}");
     assert!(applied > 3, "the disk had room for some");
     // Reads go on; and with the ballast gone so do commands.
-    assert_eq!(world.state("Patient/a").await.1, applied);
+    assert_eq!(world.state("Counter/a").await.1, applied);
     let grown = Command::new("mount").args(["-o", "remount,size=300m"]).arg(disk.path()).status();
     assert!(grown.is_ok_and(|status| status.success()), "the disk was mounted by us");
-    assert_eq!(world.apply("Patient/a", "flood", large).await["seq"], applied + 1);
+    assert_eq!(world.apply("Counter/a", "flood", large).await["seq"], applied + 1);
     world.stop().await;
     let world = World::start(config_in(&data)).await;
-    assert_eq!(world.state("Patient/a").await.1, applied + 1);
+    assert_eq!(world.state("Counter/a").await.1, applied + 1);
     world.stop().await;
 }

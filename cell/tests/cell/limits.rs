@@ -12,7 +12,7 @@ async fn rounds(world: &World, milliseconds: u128) -> u64 {
     let mut rounds: u64 = 100_000;
     loop {
         let started = Instant::now();
-        world.apply("Patient/measure", "spin", &format!("{{\"rounds\":{rounds}}}")).await;
+        world.apply("Counter/measure", "spin", &format!("{{\"rounds\":{rounds}}}")).await;
         let took = started.elapsed().as_millis().max(1);
         if took >= milliseconds {
             return rounds;
@@ -20,6 +20,9 @@ async fn rounds(world: &World, milliseconds: u128) -> u64 {
         rounds = rounds * 2 * u64::try_from((milliseconds / took).clamp(1, 8)).expect("small");
     }
 }
+
+/// Its events fit a record and so does its reply, but not both.
+const TOO_LARGE: &str = r#"{"events":4,"bytes":950000,"reply":900000}"#;
 
 /// One lane, so that a spinning actor holds all others up.
 async fn one_lane(mailbox_commands: u32) -> World {
@@ -39,7 +42,7 @@ async fn a_full_mailbox_is_429_with_a_hint_and_takes_commands_again() {
     // come in time is up to the machine, so it is tried with one actor after another.
     for n in 0..100 {
         let actor = format!("Counter/busy-{n}");
-        let mut commands = vec![command("Patient/spinner", "spin", &spin)];
+        let mut commands = vec![command("Counter/spinner", "spin", &spin)];
         commands.extend((0..10).map(|_| command(&actor, "add", r#"{"by":1}"#)));
         let answers = world.burst(commands).await;
         applied(&answers[0]);
@@ -70,7 +73,7 @@ async fn a_full_mailbox_is_429_by_http_too() {
     let spin = format!("{{\"rounds\":{}}}", rounds(&world, 500).await);
     for n in 0..100 {
         let actor = format!("Counter/busy-{n}");
-        let spinning = world.post("Patient/spinner", "spin", &spin);
+        let spinning = world.post("Counter/spinner", "spin", &spin);
         let adding = futures_util::future::join_all((0..8).map(|_| world.post(&actor, "add", r#"{"by":1}"#)));
         let (_, replies) = tokio::join!(spinning, adding);
         let refused: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
@@ -91,12 +94,12 @@ async fn a_deadline_that_passes_before_the_turn_is_504_and_nothing_happened() {
     let world = one_lane(1_000).await;
     let rounds = rounds(&world, 200).await;
     let started = Instant::now();
-    world.apply("Patient/spinner", "spin", &format!("{{\"rounds\":{rounds}}}")).await;
+    world.apply("Counter/spinner", "spin", &format!("{{\"rounds\":{rounds}}}")).await;
     let once_ms = u64::try_from(started.elapsed().as_millis()).expect("small");
     let spin = format!("{{\"rounds\":{rounds}}}");
     // The lane is busy with the first when the others and the late one come: their turns are of one
     // burst, and the deadline passes within it. All are in memory, so nobody is loaded meanwhile.
-    let spinners = ["Patient/1", "Patient/2", "Patient/3", "Patient/4"];
+    let spinners = ["Counter/1", "Counter/2", "Counter/3", "Counter/4"];
     for n in 0..5 {
         let actor = format!("Counter/late-{n}");
         for actor in [&[&*actor][..], &spinners].concat() {
@@ -122,7 +125,7 @@ async fn a_deadline_is_504_by_http() {
     let spin = format!("{{\"rounds\":{rounds}}}");
     for n in 0..100 {
         let path = format!("/v1/actors/Counter/late-{n}/add");
-        let spinning = world.post("Patient/spinner", "spin", &spin);
+        let spinning = world.post("Counter/spinner", "spin", &spin);
         let adding = world.send(Method::POST, &path, &[("request-timeout", "1ms")], r#"{"by":1}"#);
         let (_, reply) = tokio::join!(spinning, adding);
         if reply.status == 504 {
@@ -137,34 +140,32 @@ async fn a_deadline_is_504_by_http() {
 #[tokio::test]
 async fn a_command_too_large_for_a_record_fails_alone() {
     let world = World::new().await;
-    let said = world.post("Patient/a", "flood", r#"{"events":5,"bytes":1000000}"#).await;
-    let said = said.refused(413, "RecordTooLarge");
+    let said = world.post("Counter/a", "flood", r#"{"events":5,"bytes":1000000}"#).await;
+    let said = said.refused(422, "ScriptBadValue");
     assert!(said.contains("4000000"), "{said}");
-    assert_eq!(world.get("/v1/actors/Patient/a").await.status, 404);
+    let said = world.post("Counter/a", "flood", TOO_LARGE).await.refused(413, "RecordTooLarge");
+    assert!(said.contains("4000000"), "{said}");
+    assert_eq!(world.get("/v1/actors/Counter/a").await.status, 404);
     // In a burst with many that are large and fit.
     let mut commands = Vec::new();
-    for n in 0..24 {
-        let events = if n == 11 { 5 } else { 3 };
-        commands.push(command(
-            &format!("Patient/b-{}", n % 3),
-            "flood",
-            &format!("{{\"events\":{events},\"bytes\":1000000}}"),
-        ));
+    for n in 0..12 {
+        let payload = if n == 5 { TOO_LARGE } else { r#"{"events":3,"bytes":900000}"# };
+        commands.push(command(&format!("Counter/b-{}", n % 3), "flood", payload));
         commands.push(command("Counter/c", "add", r#"{"by":1}"#));
     }
     let answers = world.burst(commands).await;
     for (n, answer) in answers.iter().enumerate() {
-        if n == 22 {
+        if n == 10 {
             assert_eq!(error(answer).code, "RecordTooLarge");
         } else {
             applied(answer);
         }
     }
     let seqs = [
-        world.state("Patient/b-0").await.1,
-        world.state("Patient/b-1").await.1,
-        world.state("Patient/b-2").await.1,
+        world.state("Counter/b-0").await.1,
+        world.state("Counter/b-1").await.1,
+        world.state("Counter/b-2").await.1,
     ];
-    assert_eq!((seqs, world.state("Counter/c").await.1), ([24, 24, 21], 24));
+    assert_eq!((seqs, world.state("Counter/c").await.1), ([12, 12, 9], 12));
     world.stop().await;
 }
