@@ -87,7 +87,6 @@ impl Process {
 
 fn new_lane(keys: &Keys, profile: &Profile, seed: u64) -> Lane<AccountEngine> {
     let config = LaneConfig {
-        deliveries: crate::lane::DeliveryLimits::default(),
         space: SPACE,
         keys: keys.clone(),
         hot_actors_max: profile.hot_actors_max,

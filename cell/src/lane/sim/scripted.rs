@@ -27,6 +27,7 @@ impl Hand {
             hot_actors_max: 10,
             memory_bytes_max: 1 << 20,
             seed: 1,
+            deliveries: crate::lane::DeliveryLimits::default(),
         };
         let settings = TypeSettings { snapshot_every_events: 100, idle_ms: 100_000, mailbox_commands: 10 };
         let lane = Lane::new(config, AccountEngine, vec![(source(), settings)]).expect("accounts load");
