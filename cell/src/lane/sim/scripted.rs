@@ -10,7 +10,7 @@ use crate::ids::Bucket;
 use crate::lane::bucket::BucketBoot;
 use crate::lane::input::{DeliveryAnswer, DeliveryOutcome, Loaded};
 use crate::lane::row::Row;
-use crate::lane::{DeliveryLimits, Input, Lane, LaneConfig, Output, TypeSettings};
+use crate::lane::{Input, Lane, LaneConfig, Output, TypeSettings};
 use crate::store::key::Keys;
 use crate::store::{StoreError, Write, record};
 
@@ -27,7 +27,7 @@ impl Hand {
             hot_actors_max: 10,
             memory_bytes_max: 1 << 20,
             seed: 1,
-            deliveries: DeliveryLimits::default(),
+            deliveries: crate::lane::DeliveryLimits::default(),
         };
         let settings = TypeSettings { snapshot_every_events: 100, idle_ms: 100_000, mailbox_commands: 10 };
         let lane = Lane::new(config, AccountEngine, vec![(source(), settings)]).expect("accounts load");
