@@ -1,6 +1,6 @@
 //! [`QuickJsEngine`]: behaviors in JavaScript, on one thread.
 //!
-//! One runtime for the engine, one frozen realm for its versions (see [`super::sandbox`]). States are
+//! One runtime for the engine, one frozen realm for its versions (see `sandbox.rs`). States are
 //! live objects, checked and frozen when they are made, so that whatever a handler does the old state
 //! stands. A live state, one read back from bytes and one folded anew are the same to a script.
 //!

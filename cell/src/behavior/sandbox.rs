@@ -19,9 +19,9 @@ use super::host::Host;
 use super::intrinsics::Intrinsics;
 use super::surface;
 
-/// Modules loaded into one realm before the next is begun: what an unloaded version leaves behind is
-/// bounded by this, and the cost of a realm is shared by as many.
-pub(super) const REALM_MODULES_MAX: u32 = 32;
+/// Modules loaded into one realm before the next is begun: what unloaded versions leave behind (some
+/// 10 kB each) is bounded by this, and the cost of a realm (some milliseconds) is shared by as many.
+pub(super) const REALM_MODULES_MAX: u32 = 128;
 
 const SOURCE: &str = include_str!("realm.js");
 

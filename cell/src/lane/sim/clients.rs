@@ -86,11 +86,18 @@ pub struct Clients {
     pub reads: Vec<ReadTry>,
     waiting: BTreeMap<u64, Waits>,
     next_token: u64,
+    /// Reads are of pages of history, all of it.
+    pages_only: bool,
     /// What goes against the rules of answering at all.
     pub violations: Vec<String>,
 }
 
 impl Clients {
+    /// Clients that have sent nothing; on demand they read nothing but whole pages of history.
+    pub fn new(pages_only: bool) -> Self {
+        Self { pages_only, ..Self::default() }
+    }
+
     /// How many answers are awaited.
     pub fn outstanding(&self) -> usize {
         self.waiting.len()
@@ -156,6 +163,7 @@ impl Clients {
     fn new_read(&mut self, rng: &mut SmallRng, accounts: usize) -> Next {
         let account = format!("a{}", rng.random_range(0..accounts));
         let what = match rng.random_range(0..10) {
+            _ if self.pages_only => ReadKind::Events { from: Seq(1), limit: 1_000 },
             0..5 => ReadKind::State,
             5..7 => ReadKind::Query { name: "balance".into(), args: "null".into() },
             7 => ReadKind::StateAt(Seq(rng.random_range(0..12))),

@@ -137,6 +137,17 @@ impl Profile {
         }
     }
 
+    /// More of what makes a rule matter.
+    pub fn suited_to(mut self, rule: Rule) -> Self {
+        match rule {
+            Rule::ClaimUnchecked => (self.zombie, self.crash, self.steps) = (25, 0, 400),
+            Rule::SessionUnchecked | Rule::HistoryUnchecked => (self.zombie, self.crash) = (20, 0),
+            Rule::ResolveReadsOnly => (self.commit_fault, self.crash, self.zombie) = (350, 0, 0),
+            _ => {}
+        }
+        self
+    }
+
     /// Nothing goes wrong.
     pub fn is_calm(&self) -> bool {
         self.commit_fault + self.read_fault + self.crash + self.zombie + self.release + self.lose == 0

@@ -67,10 +67,11 @@ pub struct World {
 }
 
 impl World {
-    /// A world in which nothing has happened.
-    pub fn new(seed: u64, rule: Rule, traced: bool) -> Self {
+    /// A world in which nothing has happened. It does without `rule`, and is as unkind as suits
+    /// `suited`.
+    pub fn new(seed: u64, rule: Rule, suited: Rule, traced: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let profile = Profile::of(&mut rng);
+        let profile = Profile::of(&mut rng).suited_to(suited);
         let clock = ManualClock::at(BEGIN_MS);
         let store = MemoryStore::simulated(Arc::new(clock.clone()));
         let mut trace = Trace::new(traced);
@@ -83,7 +84,7 @@ impl World {
             profile,
             rule,
             stamp: 0,
-            clients: Clients::default(),
+            clients: Clients::new(suited == Rule::HistoryUnchecked),
             log: BTreeMap::new(),
             trace,
             processes: Vec::new(),

@@ -92,7 +92,7 @@ pub fn replay(world: &World) -> Result<Replayed, String> {
     Ok(replayed)
 }
 
-/// A bucket's records, each with its offset.
+/// Records of one bucket with their offsets, and when they became durable.
 type Log = Vec<(u64, rec::Record, Stamp)>;
 
 fn read_logs(world: &World) -> Result<Vec<Log>, String> {
