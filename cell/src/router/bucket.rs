@@ -40,12 +40,12 @@ mod tests {
     #[test]
     fn the_hash_is_frozen() {
         let space = BucketSpace { buckets: 256, root_before_colon: false };
-        let golden = [("o-1001", 0), ("u7", 0), ("", 0), ("Cart", 0), ("u7:today", 0)];
-        let found: Vec<_> = golden.iter().map(|(id, _)| space.bucket_of(id).0).collect();
-        assert_eq!(found, GOLDEN);
+        // Stored data lies where these say. The empty one is the published value of xxh3_64.
+        let golden = [("o-1001", 202), ("u7", 87), ("", 0xc2), ("Cart", 130), ("u7:today", 127)];
+        for (id, bucket) in golden {
+            assert_eq!(space.bucket_of(id), Bucket(bucket), "{id:?}");
+        }
     }
-
-    const GOLDEN: [u32; 5] = [0, 0, 0, 0, 0];
 
     #[test]
     fn a_root_before_the_colon_keeps_a_users_things_together() {
