@@ -382,7 +382,8 @@ impl StoreIo {
             let session = if read.fenced { snapshot.get(&self.session_key).await? } else { None };
             Ok((snapshot, session))
         };
-        let (snapshot, session) = opened.await.map_err(|error: StoreError| super::read::store_failure(&error))?;
+        let (snapshot, session) =
+            opened.await.map_err(|error: StoreError| super::read::store_failure(&error))?;
         if read.fenced && session.as_ref() != Some(&self.session_value) {
             return Err(super::moved(read.bucket));
         }
@@ -426,7 +427,11 @@ impl StoreIo {
         Ok(entries)
     }
 
-    async fn history_page(&self, snapshot: &dyn Snapshot, read: &HistoryRead) -> Result<EventsPage, StoreError> {
+    async fn history_page(
+        &self,
+        snapshot: &dyn Snapshot,
+        read: &HistoryRead,
+    ) -> Result<EventsPage, StoreError> {
         let from = read.from.0.max(1);
         let limit = read.limit as usize;
         let mut events = Vec::new();
