@@ -187,7 +187,8 @@ impl<E: Engine> Lane<E> {
         let names = turn.events.iter().map(|event| event.name.clone()).collect();
         let record = match self.record_of(ix, &command.name, cause, &turn, now_ms, 0) {
             Ok(record) => record,
-            Err(failure) => return self.reply(command.token, Reply::Command(Err(failure))),
+            // What is too large or too many depends on the state, as a refusal does.
+            Err(failure) => return self.hold(ix, work, Reply::Command(Err(failure)), true),
         };
         let bucket = self.actors[ix].bucket;
         let applied = Applied {
