@@ -59,6 +59,8 @@ pub const HOT_ACTOR_BYTES: usize = 2_500;
 /// What an actor in memory needs beside its state, in bytes: measured, allocator included, with one
 /// remembered command id.
 pub const ACTOR_OVERHEAD_BYTES: usize = 650;
+/// What an idle actor whose row the store has needs beside its packed row and state, in bytes.
+pub const PACKED_ACTOR_OVERHEAD_BYTES: usize = 250;
 /// Growth of the script engine's heap that makes a collection of cycles worth its pause, in bytes.
 pub const COLLECT_HEAP_BYTES: usize = 32 << 20;
 

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use corallite_proto::store as rec;
 use hashbrown::HashTable;
+use prost::Message;
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 
@@ -38,6 +40,10 @@ pub(crate) struct Actor<S> {
     pub loading: u64,
     /// It is in the lane's list of actors with work.
     pub queued: bool,
+    /// It is in the lane's queue of live states.
+    pub in_hot: bool,
+    /// It is in the lane's queue of states as bytes.
+    pub in_warm: bool,
     /// When it last had a turn, in milliseconds since the epoch.
     pub touched_ms: u64,
 }
@@ -60,8 +66,45 @@ pub(crate) enum Residence<S> {
     None,
     /// As bytes of a state version.
     Warm(Box<[u8]>, u32),
+    /// As bytes together with the row, which is then not in memory otherwise.
+    Packed(Packed),
     /// As a live object of a version, by ordinal.
     Hot(S, u32),
+}
+
+/// A row and a state in one allocation: what an idle actor needs whose row the store has.
+#[derive(Debug)]
+pub(crate) struct Packed(Box<[u8]>);
+
+impl Packed {
+    /// Length of the row and state version, in bytes.
+    const HEADER_BYTES: usize = 8;
+
+    pub fn new(row: &Row, state: &[u8], state_version: u32) -> Self {
+        let row = row.to_stored();
+        let length = row.encoded_len();
+        let mut bytes = Vec::with_capacity(Self::HEADER_BYTES + length + state.len());
+        bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend(state_version.to_le_bytes());
+        // The buffer grows as needed, so there is always room.
+        let _ = row.encode(&mut bytes);
+        bytes.extend(state);
+        Self(bytes.into_boxed_slice())
+    }
+
+    /// Its size in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The row, the state and its version; `None` never happens to what [`Packed::new`] made.
+    pub fn open(&self) -> Option<(Row, &[u8], u32)> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let (state_version, rest) = rest.split_first_chunk::<4>()?;
+        let (row, state) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let row = Row::from_stored(rec::Row::decode(row).ok()?).ok()?;
+        Some((row, state, u32::from_le_bytes(*state_version)))
+    }
 }
 
 /// A client that waits for an event.
@@ -91,6 +134,8 @@ impl<S> Actor<S> {
             waiters: Vec::new(),
             loading: 0,
             queued: false,
+            in_hot: false,
+            in_warm: false,
             touched_ms: 0,
         }
     }
@@ -155,6 +200,13 @@ impl<S> Actors<S> {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Notes that an actor was taken from a queue, if it is still in memory.
+    pub fn leave_queue(&mut self, ix: ActorIx, flag: impl Fn(&mut Actor<S>) -> &mut bool) {
+        if let Some(actor) = self.slots.get_mut(ix) {
+            *flag(actor) = false;
+        }
     }
 
     /// The end of the places in use.

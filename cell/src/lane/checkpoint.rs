@@ -92,6 +92,7 @@ impl<E: Engine> Lane<E> {
             Ok(()) => {
                 self.stats.checkpoints += 1;
                 owned.derived.checkpoint = Some(stored_checkpoint(&taken));
+                self.checkpointed_actors(bucket, taken.actors.into_iter());
                 self.finish_releases();
                 self.pump_ready();
             }

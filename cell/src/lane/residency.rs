@@ -1,13 +1,15 @@
 //! Tiers of memory: hot (a live object), warm (bytes), row only. A budget moves actors down, a
 //! command moves them up.
 //!
-//! Second chance: an actor that had a turn since it was last looked at is passed over once. A row
-//! that is newer than the checkpoint stays whatever the budget says; the checkpoint is bounded.
+//! Who came up first goes down first, unless it has work or records under way. A row that is newer
+//! than the checkpoint stays whatever the budget says; once the store has it, row and state of an idle
+//! actor are packed into one allocation.
 
 use super::Lane;
-use super::actor::{ActorIx, Residence};
+use super::actor::{ActorIx, Packed, Residence};
 use super::work::WorkKind;
 use crate::behavior::{Engine, ScriptError};
+use crate::ids::Bucket;
 use crate::limits;
 use crate::outcome::Failure;
 
@@ -18,8 +20,10 @@ pub(crate) struct Memory {
     pub hot_actors: usize,
     /// States as bytes.
     pub warm_actors: usize,
-    /// Bytes of the latter.
+    /// Bytes of the latter, packed rows included.
     pub warm_bytes: usize,
+    /// How many of them are packed.
+    pub packed_actors: usize,
 }
 
 impl Memory {
@@ -32,7 +36,37 @@ impl Memory {
                 self.warm_actors -= 1;
                 self.warm_bytes -= bytes.len();
             }
+            Residence::Packed(packed) => {
+                self.warm_actors -= 1;
+                self.packed_actors -= 1;
+                self.warm_bytes -= packed.len();
+            }
         }
+    }
+
+    /// A state came into its tier.
+    fn came<S>(&mut self, state: &Residence<S>) {
+        match state {
+            Residence::None => {}
+            Residence::Hot(..) => self.hot_actors += 1,
+            Residence::Warm(bytes, _) => {
+                self.warm_actors += 1;
+                self.warm_bytes += bytes.len();
+            }
+            Residence::Packed(packed) => {
+                self.warm_actors += 1;
+                self.packed_actors += 1;
+                self.warm_bytes += packed.len();
+            }
+        }
+    }
+
+    /// What `actors` actors with these states are taken to need, in bytes.
+    fn bytes(&self, actors: usize) -> usize {
+        self.hot_actors * limits::HOT_ACTOR_BYTES
+            + self.warm_bytes
+            + self.packed_actors * limits::PACKED_ACTOR_OVERHEAD_BYTES
+            + (actors - self.packed_actors) * limits::ACTOR_OVERHEAD_BYTES
     }
 }
 
@@ -40,12 +74,66 @@ impl<E: Engine> Lane<E> {
     /// Puts a live state in place of what the actor had.
     pub(super) fn replace_state(&mut self, ix: ActorIx, state: E::State, ordinal: u32) {
         let was_hot = matches!(self.actors[ix].state, Residence::Hot(..));
-        let old = std::mem::replace(&mut self.actors[ix].state, Residence::Hot(state, ordinal));
-        self.memory.left(&old);
-        self.memory.hot_actors += 1;
+        self.set_state(ix, Residence::Hot(state, ordinal));
         if !was_hot {
-            self.hot.push_back(ix);
+            self.push_hot(ix);
             self.keep_budget(ix);
+        }
+    }
+
+    fn push_hot(&mut self, ix: ActorIx) {
+        if !std::mem::replace(&mut self.actors[ix].in_hot, true) {
+            self.hot.push_back(ix);
+        }
+    }
+
+    fn push_warm(&mut self, ix: ActorIx) {
+        if !std::mem::replace(&mut self.actors[ix].in_warm, true) {
+            self.warm.push_back(ix);
+        }
+    }
+
+    fn set_state(&mut self, ix: ActorIx, state: Residence<E::State>) {
+        self.memory.came(&state);
+        let old = std::mem::replace(&mut self.actors[ix].state, state);
+        self.memory.left(&old);
+    }
+
+    /// Packs an idle actor whose row the store has.
+    fn pack(&mut self, ix: ActorIx) {
+        let actor = &self.actors[ix];
+        let (Residence::Warm(state, state_version), Some(row)) = (&actor.state, &actor.row) else { return };
+        let packed = Packed::new(row, state, *state_version);
+        self.set_state(ix, Residence::Packed(packed));
+        self.actors[ix].row = None;
+    }
+
+    /// Takes row and state of a packed actor apart, because it is about to have a turn.
+    pub(super) fn unpack(&mut self, ix: ActorIx) {
+        let Residence::Packed(packed) = &self.actors[ix].state else { return };
+        let opened = packed.open().map(|(row, state, version)| (Box::new(row), state.into(), version));
+        // What cannot be opened is read from the store, which has it.
+        let (row, state) = opened.map_or((None, Residence::None), |(row, state, version)| {
+            (Some(row), Residence::Warm(state, version))
+        });
+        let warm = matches!(state, Residence::Warm(..));
+        self.set_state(ix, state);
+        self.actors[ix].row = row;
+        if warm {
+            self.push_warm(ix);
+        }
+    }
+
+    /// The store has these actors' rows: what is idle of them needs less memory, or none.
+    pub(super) fn checkpointed_actors(&mut self, bucket: Bucket, actors: impl Iterator<Item = ActorIx>) {
+        for ix in actors {
+            let clean = self.buckets.get(&bucket).is_some_and(|owned| !owned.derived.is_dirty(ix));
+            let Some(actor) = self.actors.get(ix).filter(|actor| clean && actor.is_idle()) else { continue };
+            match actor.state {
+                Residence::None if !self.is_held(ix) => drop(self.actors.remove(ix)),
+                Residence::Warm(..) => self.pack(ix),
+                Residence::None | Residence::Hot(..) | Residence::Packed(_) => {}
+            }
         }
     }
 
@@ -63,7 +151,7 @@ impl<E: Engine> Lane<E> {
                 self.engine.thaw(version, &bytes, state_version)?
             }
             Residence::Warm(bytes, state_version) => self.engine.thaw(version, bytes, *state_version)?,
-            Residence::None => self.engine.initial(version)?,
+            Residence::None | Residence::Packed(_) => self.engine.initial(version)?,
         };
         self.replace_state(ix, state, version.ordinal);
         Ok(())
@@ -75,9 +163,10 @@ impl<E: Engine> Lane<E> {
         while self.memory.hot_actors > self.config.hot_actors_max && tries > 0 {
             tries -= 1;
             let Some(ix) = self.hot.pop_front() else { break };
+            self.actors.leave_queue(ix, |actor| &mut actor.in_hot);
             if ix == but || self.is_wanted(ix) {
                 if self.actors.get(ix).is_some_and(|a| matches!(a.state, Residence::Hot(..))) {
-                    self.hot.push_back(ix);
+                    self.push_hot(ix);
                 }
                 continue;
             }
@@ -87,19 +176,20 @@ impl<E: Engine> Lane<E> {
     }
 
     fn keep_warm_budget(&mut self) {
-        let hot_bytes = self.memory.hot_actors * limits::HOT_ACTOR_BYTES;
         let mut tries = self.warm.len().min(256);
-        while hot_bytes + self.memory.warm_bytes + self.actors.len() * limits::ACTOR_OVERHEAD_BYTES
-            > self.config.memory_bytes_max
-            && tries > 0
-        {
+        while self.memory.bytes(self.actors.len()) > self.config.memory_bytes_max && tries > 0 {
             tries -= 1;
             let Some(ix) = self.warm.pop_front() else { break };
-            if self.actors.get(ix).is_some_and(|a| matches!(a.state, Residence::Warm(..))) {
+            self.actors.leave_queue(ix, |actor| &mut actor.in_warm);
+            if self
+                .actors
+                .get(ix)
+                .is_some_and(|a| matches!(a.state, Residence::Warm(..) | Residence::Packed(_)))
+            {
                 if self.actors[ix].is_idle() {
                     self.forget(ix);
                 } else {
-                    self.warm.push_back(ix);
+                    self.push_warm(ix);
                 }
             }
         }
@@ -124,12 +214,13 @@ impl<E: Engine> Lane<E> {
             self.state_versions.get(&version).copied().unwrap_or(1)
         };
         let Ok(bytes) = self.engine.freeze(version, state) else { return self.drop_state(ix) };
-        self.memory.warm_actors += 1;
-        self.memory.warm_bytes += bytes.len();
-        let warm = Residence::Warm(bytes.to_vec().into_boxed_slice(), state_version);
-        let old = std::mem::replace(&mut self.actors[ix].state, warm);
-        self.memory.left(&old);
-        self.warm.push_back(ix);
+        self.set_state(ix, Residence::Warm(bytes.to_vec().into_boxed_slice(), state_version));
+        self.push_warm(ix);
+        let (actor, bucket) = (&self.actors[ix], self.actors[ix].bucket);
+        let dirty = self.buckets.get(&bucket).is_some_and(|owned| owned.derived.is_dirty(ix));
+        if actor.is_idle() && !dirty {
+            self.pack(ix);
+        }
     }
 
     /// Takes an idle actor out of memory, but for a row that is newer than the checkpoint.
@@ -146,7 +237,8 @@ impl<E: Engine> Lane<E> {
     pub(super) fn forget_if_blank(&mut self, ix: ActorIx) {
         let Some(actor) = self.actors.get(ix) else { return };
         let blank = actor.view().is_none_or(super::row::Row::is_blank);
-        if blank && actor.is_idle() && !self.is_held(ix) {
+        let packed = matches!(actor.state, Residence::Packed(_));
+        if blank && !packed && actor.is_idle() && !self.is_held(ix) {
             self.drop_state(ix);
             self.actors.remove(ix);
         }

@@ -36,6 +36,7 @@ impl<E: Engine> Lane<E> {
                 self.wait_for_room(ix);
                 return;
             }
+            self.unpack(ix);
             if !self.is_ready(ix) {
                 self.load(ix);
                 return;

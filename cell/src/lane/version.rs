@@ -78,6 +78,11 @@ impl<E: Engine> Lane<E> {
                 Residence::Warm(bytes, state_version) => {
                     self.engine.thaw(source.key, bytes, *state_version)?;
                 }
+                Residence::Packed(packed) => {
+                    if let Some((_, state, state_version)) = packed.open() {
+                        self.engine.thaw(source.key, state, state_version)?;
+                    }
+                }
                 Residence::Hot(..) | Residence::None => {}
             }
         }
