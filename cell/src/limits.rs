@@ -53,7 +53,7 @@ pub const LANE_SWEEP_MS: u64 = 250;
 /// Actors looked at in one search for idle ones.
 pub const SWEEP_ACTORS_MAX: usize = 5_000;
 /// Resident states a new behavior version is tried on before it is accepted, per lane.
-pub const PREPARE_STATES_MAX: usize = 1_000;
+pub const PREPARE_STATES_MAX: usize = 256;
 /// What a live state is taken to need, in bytes.
 pub const HOT_ACTOR_BYTES: usize = 2_500;
 /// What an actor in memory needs beside its state, in bytes: measured, allocator included, with one

@@ -8,7 +8,7 @@ use support::{Ended, run};
 
 async fn bench(cell: &ScriptedCell, more: &[&str]) -> Ended {
     let mut arguments = vec!["bench", "--server", &cell.url, "--warmup", "0ms", "--type", "Counter"];
-    arguments.extend(["--command", "add", "--payload", r#"{"n":{{n}}}"#, "--keys", "10"]);
+    arguments.extend(["--command", "add", "--payload", r#"{"n":{{number}}}"#, "--keys", "10"]);
     arguments.extend(more);
     run(&arguments).await
 }
@@ -87,7 +87,7 @@ async fn http_keeps_its_connections_and_reads_outcomes() {
     let refused = r#"{"error":{"code":"No","message":"m","outcome":"refused","retryable":false}}"#;
     let (url, asked) = support::web::start(&[(200, "{}"), (409, refused), (502, "<html>")]).await;
     let command = ["bench", "--transport", "http", "--http", &url, "--warmup", "0ms", "--in-flight", "1"];
-    let rest = ["--type", "Counter", "--command", "add", "--id", "c-{{n}}", "--commands", "9"];
+    let rest = ["--type", "Counter", "--command", "add", "--id", "c-{{number}}", "--commands", "9"];
     let ended = run(&[&command[..], &rest[..], &["--output", "json"]].concat()).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     let row = ended.json();

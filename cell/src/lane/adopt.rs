@@ -88,7 +88,7 @@ impl<E: Engine> Lane<E> {
         let mailboxes: Vec<_> =
             self.actors.iter().filter(|(_, a)| a.bucket == bucket).map(|(ix, _)| ix).collect();
         for ix in mailboxes {
-            let works: Vec<Work> = self.actors[ix].mailbox.drain(..).collect();
+            let works: Vec<Work> = self.actors[ix].busy().mailbox.drain(..).collect();
             self.queued_commands = self.queued_commands.saturating_sub(works.len());
             for work in works {
                 self.work_moved(&work, bucket);
@@ -148,13 +148,13 @@ impl<E: Engine> Lane<E> {
 
     fn drop_actor(&mut self, ix: usize, bucket: Bucket) {
         self.drop_state(ix);
-        let actor = self.actors.remove(ix);
-        self.loads.remove(&actor.loading);
-        self.queued_commands = self.queued_commands.saturating_sub(actor.mailbox.len());
-        for work in &actor.mailbox {
+        let busy = self.actors.remove(ix).into_busy();
+        self.loads.remove(&busy.loading);
+        self.queued_commands = self.queued_commands.saturating_sub(busy.mailbox.len());
+        for work in &busy.mailbox {
             self.work_moved(work, bucket);
         }
-        for waiter in actor.waiters {
+        for waiter in busy.waiters {
             // The command was applied; only the event it waited for will not be seen here.
             let answer = waiter.applied.map(|applied| Applied { event: waiter.seen, ..applied });
             if let Some(applied) = answer {

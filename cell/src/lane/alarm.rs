@@ -207,14 +207,14 @@ impl<E: Engine> Lane<E> {
         let wait_ms = until.wait_ms.min(limits::UNTIL_WAIT_MS_MAX);
         let deadline_ms = self.now_ms + wait_ms;
         let actor = &mut self.actors[ix];
-        actor.waiters.push(Waiter { token, events: until.events, deadline_ms, applied, seen: None });
+        actor.busy().waiters.push(Waiter { token, events: until.events, deadline_ms, applied, seen: None });
         let key = actor.key.clone();
         self.set_alarm(wait_ms, Alarm::Until { key, token });
     }
 
     fn give_up_waiting(&mut self, key: &ActorKey, token: Token) {
         let Some(ix) = self.actors.find(key) else { return };
-        let waiters = &mut self.actors[ix].waiters;
+        let waiters = &mut self.actors[ix].busy().waiters;
         let Some(at) = waiters.iter().position(|w| w.token == token && w.applied.is_some()) else { return };
         let waiter = waiters.swap_remove(at);
         if let Some(applied) = waiter.applied {

@@ -65,8 +65,7 @@ impl<E: Engine> Lane<E> {
             let Some(row) = &actor.row else { continue };
             #[cfg(test)]
             let row = actor
-                .speculative
-                .as_ref()
+                .speculative()
                 .filter(|_| self.sabotage.checkpoint_speculates)
                 .map_or(&**row, |s| &s.row);
             let key = keys.row(bucket, actor.key.type_id, &actor.key.id);

@@ -225,14 +225,14 @@ impl<E: Engine> Lane<E> {
             give_back(owned, &entry, self.now_ms);
         }
         let Some(ix) = entry.actor else { return };
-        self.actors[ix].speculative = None;
+        self.actors[ix].busy().speculative = None;
         self.drop_state(ix);
         works.extend(entry.work.map(|work| (ix, work)));
     }
 
     /// Puts work back before what waits in its actor's mailbox.
     pub(super) fn requeue(&mut self, (ix, work): (super::actor::ActorIx, Work)) {
-        let mailbox = &mut self.actors[ix].mailbox;
+        let mailbox = &mut self.actors[ix].busy().mailbox;
         let at = mailbox.partition_point(|waiting| waiting.arrival < work.arrival);
         mailbox.insert(at, work);
         self.queued_commands += 1;

@@ -31,7 +31,7 @@ impl<E: Engine> Lane<E> {
     /// Gives an answer once it may be given.
     pub(super) fn hold(&mut self, ix: ActorIx, work: Work, reply: Reply, fenced: bool) {
         let actor = &self.actors[ix];
-        let batch = actor.speculative.as_ref().map_or(0, |s| s.batch);
+        let batch = actor.speculative().map_or(0, |s| s.batch);
         #[cfg(test)]
         let batch = if self.sabotage.refusal_early { 0 } else { batch };
         let check = if fenced { self.next_check } else { 0 };
@@ -46,7 +46,7 @@ impl<E: Engine> Lane<E> {
     /// Runs work again once everything its actor recorded so far is durable.
     pub(super) fn hold_for_repeat(&mut self, ix: ActorIx, work: Work) {
         let actor = &self.actors[ix];
-        let batch = actor.speculative.as_ref().map_or(0, |s| s.batch);
+        let batch = actor.speculative().map_or(0, |s| s.batch);
         self.held.push(Held { actor: ix, bucket: actor.bucket, work, reply: None, batch, check: 0 });
     }
 

@@ -248,13 +248,7 @@ impl<E: Engine> Lane<E> {
             let actor = &mut self.actors[ix];
             let row = actor.row.get_or_insert_default();
             fold(&mut owned.derived, space, &landed, self.now_ms, Some((ix, &actor.key, row)));
-            if let Some(speculation) = &mut actor.speculative {
-                speculation.pending -= 1;
-                if speculation.pending == 0 {
-                    debug_assert_eq!(speculation.row, **row, "both folds of the same records agree");
-                    actor.speculative = None;
-                }
-            }
+            actor.landed();
             self.stats_of(ix, &entry);
         } else {
             fold(&mut owned.derived, space, &landed, self.now_ms, None);
@@ -320,11 +314,11 @@ impl<E: Engine> Lane<E> {
     }
 
     fn tell_waiters(&mut self, ix: ActorIx, entry: &Entry) {
-        if self.actors[ix].waiters.is_empty() || entry.record.events.is_empty() {
+        if self.actors[ix].waiters().is_empty() || entry.record.events.is_empty() {
             return;
         }
         let position = Position { bucket: entry.bucket, offset: Offset(entry.offset) };
-        let waiters = std::mem::take(&mut self.actors[ix].waiters);
+        let waiters = std::mem::take(&mut self.actors[ix].busy().waiters);
         for mut waiter in waiters {
             let seen = waiter.seen.take().or_else(|| first_event(&entry.record, position, &waiter.events));
             match (seen, waiter.applied.take()) {
@@ -332,7 +326,7 @@ impl<E: Engine> Lane<E> {
                     let applied = Applied { event: Some(event), ..applied };
                     self.reply(waiter.token, Reply::Command(Ok(applied)));
                 }
-                (seen, applied) => self.actors[ix].waiters.push(Waiter { seen, applied, ..waiter }),
+                (seen, applied) => self.actors[ix].busy().waiters.push(Waiter { seen, applied, ..waiter }),
             }
         }
     }

@@ -339,7 +339,7 @@ impl<E: Engine> Lane<E> {
 
     fn check_mailbox(&self, key: &ActorKey) -> Result<(), Failure> {
         let limit = self.type_state(key.type_id).settings.mailbox_commands;
-        let waiting = self.actors.find(key).map_or(0, |ix| self.actors[ix].mailbox.len());
+        let waiting = self.actors.find(key).map_or(0, |ix| self.actors[ix].mailbox_len());
         if waiting >= limit {
             return Err(Failure::overloaded(format!(
                 "{limit} commands wait for this actor already (limits.mailboxCommands)"
@@ -375,7 +375,7 @@ impl<E: Engine> Lane<E> {
 
     fn enqueue(&mut self, key: ActorKey, bucket: Bucket, work: Work) {
         let ix = self.actors.find_or_insert(key, bucket);
-        self.actors[ix].mailbox.push_back(work);
+        self.actors[ix].busy().mailbox.push_back(work);
         self.queued_commands += 1;
         self.pump(ix);
     }

@@ -91,10 +91,10 @@ impl<E: Engine> Lane<E> {
         self.make_hot(ix).map_err(|error| script_failure(&error))?;
         let actor = &self.actors[ix];
         let version = self.types[actor.key.type_id.0 as usize].source.key;
-        let Residence::Hot(state, _) = &actor.state else {
+        let Residence::Hot(live) = &actor.state else {
             return Err(Failure::unknown(Class::Internal, "Internal", "the state is not in memory"));
         };
-        self.engine.freeze(version, state).map_err(|error| script_failure(&error))
+        self.engine.freeze(version, &live.state).map_err(|error| script_failure(&error))
     }
 
     fn query(
@@ -107,13 +107,13 @@ impl<E: Engine> Lane<E> {
         self.make_hot(ix).map_err(|error| script_failure(&error))?;
         let actor = &self.actors[ix];
         let kind = &self.types[actor.key.type_id.0 as usize];
-        let Residence::Hot(state, _) = &actor.state else {
+        let Residence::Hot(live) = &actor.state else {
             return Err(Failure::unknown(Class::Internal, "Internal", "the state is not in memory"));
         };
         let now_ms = self.time_in(actor.bucket);
         let context = CallContext { id: &actor.key.id, now_ms, seed: 0, claims };
         let call = Call { command: name, internal: false, payload: args, context };
-        self.engine.query(kind.source.key, state, &call).map_err(|error| match error {
+        self.engine.query(kind.source.key, &live.state, &call).map_err(|error| match error {
             CallError::Rejected { code, message } => Failure::refused(&code, message),
             CallError::Unknown => {
                 let known: Vec<&str> = kind.interface.queries.iter().map(|q| &**q).collect();
@@ -232,7 +232,7 @@ impl<E: Engine> Lane<E> {
             return self.reply(token, Reply::Command(Ok(applied)));
         }
         waiter.applied = Some(applied.clone());
-        self.actors[ix].waiters.push(waiter);
+        self.actors[ix].busy().waiters.push(waiter);
     }
 
     fn take_waiter(
@@ -241,19 +241,19 @@ impl<E: Engine> Lane<E> {
         token: Token,
     ) -> Option<(ActorIx, super::actor::Waiter)> {
         let ix = self.actors.find(key)?;
-        let waiters = &mut self.actors[ix].waiters;
+        let waiters = &mut self.actors[ix].busy().waiters;
         let at = waiters.iter().position(|w| w.token == token)?;
         Some((ix, waiters.swap_remove(at)))
     }
 
     /// Asks for an actor's row, snapshot and tail, unless that is under way.
     pub(super) fn load(&mut self, ix: ActorIx) {
-        if self.actors[ix].loading != 0 {
+        if self.actors[ix].loading() != 0 {
             return;
         }
         let load = self.next_number();
         let actor = &mut self.actors[ix];
-        actor.loading = load;
+        actor.busy().loading = load;
         let row = actor.row.clone();
         let (bucket, key) = (actor.bucket, actor.key.clone());
         // Kept until the load ends: a checkpoint may take it out of the overlay before that.
@@ -266,10 +266,10 @@ impl<E: Engine> Lane<E> {
 
     pub(super) fn loaded(&mut self, load: u64, result: Result<Loaded, StoreError>) {
         let Some(Load { actor: ix, snapshot }) = self.loads.remove(&load) else { return };
-        if self.actors.get(ix).is_none_or(|actor| actor.loading != load) {
+        if self.actors.get(ix).is_none_or(|actor| actor.loading() != load) {
             return;
         }
-        self.actors[ix].loading = 0;
+        self.actors[ix].busy().loading = 0;
         let activated = match result {
             Ok(loaded) => self.activate_actor(ix, snapshot, loaded),
             Err(StoreError::TooOld) => return self.load(ix),
@@ -332,7 +332,7 @@ impl<E: Engine> Lane<E> {
 
     /// What waits for an actor that could not be brought into memory fails, each in its way.
     fn fail_mailbox(&mut self, ix: ActorIx, failure: &Failure) {
-        let works: Vec<Work> = self.actors[ix].mailbox.drain(..).collect();
+        let works: Vec<Work> = self.actors[ix].busy().mailbox.drain(..).collect();
         self.queued_commands = self.queued_commands.saturating_sub(works.len());
         for work in works {
             self.activation_failed(ix, work, failure);

@@ -6,7 +6,7 @@
 //! actor are packed into one allocation.
 
 use super::Lane;
-use super::actor::{ActorIx, Packed, Residence};
+use super::actor::{ActorIx, Live, Packed, Residence};
 use super::work::WorkKind;
 use crate::behavior::{Engine, ScriptError};
 use crate::ids::Bucket;
@@ -74,7 +74,7 @@ impl<E: Engine> Lane<E> {
     /// Puts a live state in place of what the actor had.
     pub(super) fn replace_state(&mut self, ix: ActorIx, state: E::State, ordinal: u32) {
         let was_hot = matches!(self.actors[ix].state, Residence::Hot(..));
-        self.set_state(ix, Residence::Hot(state, ordinal));
+        self.set_state(ix, Residence::Hot(Box::new(Live { state, ordinal })));
         if !was_hot {
             self.push_hot(ix);
             self.keep_budget(ix);
@@ -106,6 +106,7 @@ impl<E: Engine> Lane<E> {
         let packed = Packed::new(row, state, *state_version);
         self.set_state(ix, Residence::Packed(packed));
         self.actors[ix].row = None;
+        self.actors[ix].rest();
     }
 
     /// Takes row and state of a packed actor apart, because it is about to have a turn.
@@ -143,11 +144,11 @@ impl<E: Engine> Lane<E> {
         let kind = &self.types[actor.key.type_id.0 as usize];
         let version = kind.source.key;
         let state = match &actor.state {
-            Residence::Hot(_, ordinal) if *ordinal == version.ordinal => return Ok(()),
-            Residence::Hot(state, ordinal) => {
-                let old = crate::behavior::VersionKey { ordinal: *ordinal, ..version };
+            Residence::Hot(live) if live.ordinal == version.ordinal => return Ok(()),
+            Residence::Hot(live) => {
+                let old = crate::behavior::VersionKey { ordinal: live.ordinal, ..version };
                 let state_version = self.state_versions.get(&old).copied().unwrap_or(1);
-                let bytes = self.engine.freeze(old, state)?;
+                let bytes = self.engine.freeze(old, &live.state)?;
                 self.engine.thaw(version, &bytes, state_version)?
             }
             Residence::Warm(bytes, state_version) => self.engine.thaw(version, bytes, *state_version)?,
@@ -198,22 +199,22 @@ impl<E: Engine> Lane<E> {
     /// Whether it had a turn a moment ago, or is about to have one.
     fn is_wanted(&self, ix: ActorIx) -> bool {
         let Some(actor) = self.actors.get(ix) else { return true };
-        !matches!(actor.state, Residence::Hot(..)) || actor.speculative.is_some() || !actor.mailbox.is_empty()
+        !matches!(actor.state, Residence::Hot(..)) || actor.speculative().is_some() || actor.mailbox_len() > 0
     }
 
     /// Makes a live state bytes.
     fn cool(&mut self, ix: ActorIx) {
         let actor = &self.actors[ix];
         let type_id = actor.key.type_id;
-        let Residence::Hot(state, ordinal) = &actor.state else { return };
-        let version = crate::behavior::VersionKey { type_id, ordinal: *ordinal };
+        let Residence::Hot(live) = &actor.state else { return };
+        let version = crate::behavior::VersionKey { type_id, ordinal: live.ordinal };
         let current = self.type_state(type_id);
         let state_version = if current.source.key == version {
             current.interface.state_version
         } else {
             self.state_versions.get(&version).copied().unwrap_or(1)
         };
-        let Ok(bytes) = self.engine.freeze(version, state) else { return self.drop_state(ix) };
+        let Ok(bytes) = self.engine.freeze(version, &live.state) else { return self.drop_state(ix) };
         self.set_state(ix, Residence::Warm(bytes.to_vec().into_boxed_slice(), state_version));
         self.push_warm(ix);
         let (actor, bucket) = (&self.actors[ix], self.actors[ix].bucket);

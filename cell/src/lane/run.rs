@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustc_hash::FxHashMap;
 use slab::Slab;
+use std::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::input::Input;
@@ -79,7 +79,7 @@ struct Load {
 impl LaneHandle {
     /// A handle and the end that the lane's thread takes.
     pub fn new() -> (Self, Receiver<ToLane>) {
-        let (sender, receiver) = crossbeam_channel::unbounded();
+        let (sender, receiver) = std::sync::mpsc::channel();
         (Self { sender, load: Arc::default() }, receiver)
     }
 

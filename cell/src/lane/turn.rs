@@ -11,7 +11,7 @@ use corallite_proto::store::record::Cause;
 use prost::Message;
 use rand::Rng;
 
-use super::actor::{ActorIx, Residence, Speculation};
+use super::actor::{ActorIx, Residence};
 use super::batch::Entry;
 use super::input::CommandInput;
 use super::work::{Work, WorkKind};
@@ -29,7 +29,7 @@ impl<E: Engine> Lane<E> {
     /// Runs the actor's work until there is none, no room, or it must be loaded.
     pub(super) fn pump(&mut self, ix: ActorIx) {
         while let Some(actor) = self.actors.get(ix) {
-            if actor.mailbox.is_empty() {
+            if actor.mailbox_len() == 0 {
                 break;
             }
             if !self.has_room(ix) {
@@ -41,7 +41,7 @@ impl<E: Engine> Lane<E> {
                 self.load(ix);
                 return;
             }
-            if let Some(work) = self.actors[ix].mailbox.pop_front() {
+            if let Some(work) = self.actors[ix].busy().mailbox.pop_front() {
                 self.queued_commands = self.queued_commands.saturating_sub(1);
                 self.actors[ix].touched_ms = self.now_ms;
                 self.run(ix, work);
@@ -227,12 +227,12 @@ impl<E: Engine> Lane<E> {
         self.make_hot(ix).map_err(CallError::Script)?;
         let seed = self.rng.next_u64();
         let actor = &self.actors[ix];
-        let Residence::Hot(state, _) = &actor.state else { return Err(CallError::Unknown) };
+        let Residence::Hot(live) = &actor.state else { return Err(CallError::Unknown) };
         let now_ms = self.time_in(actor.bucket);
         let version = self.types[actor.key.type_id.0 as usize].source.key;
         let context = CallContext { id: &actor.key.id, now_ms, seed, claims };
         let call = Call { command, internal, payload, context };
-        let turn = self.engine.command(version, state, &call)?;
+        let turn = self.engine.command(version, &live.state, &call)?;
         Ok((turn, now_ms))
     }
 
@@ -341,10 +341,7 @@ impl<E: Engine> Lane<E> {
         let number = self.batch.number;
         let ordinal = self.type_state(self.actors[ix].key.type_id).source.key.ordinal;
         let actor = &mut self.actors[ix];
-        let speculation = actor.speculative.get_or_insert_with(|| {
-            let row = actor.row.as_deref().cloned().unwrap_or_default();
-            Box::new(Speculation { row, pending: 0, batch: 0 })
-        });
+        let speculation = actor.speculate();
         speculation.row.apply(offset, &record);
         speculation.pending += 1;
         speculation.batch = number;
@@ -400,7 +397,7 @@ impl<E: Engine> Lane<E> {
     fn snapshot_if_due(&mut self, ix: ActorIx) -> Option<Arc<rec::Snapshot>> {
         let actor = &self.actors[ix];
         let kind = &self.types[actor.key.type_id.0 as usize];
-        let (Residence::Hot(state, _), Some(speculation)) = (&actor.state, &actor.speculative) else {
+        let (Residence::Hot(live), Some(speculation)) = (&actor.state, actor.speculative()) else {
             return None;
         };
         if speculation.row.events_since_base() < kind.settings.snapshot_every_events {
@@ -408,8 +405,8 @@ impl<E: Engine> Lane<E> {
         }
         let (key, state_version) = (kind.source.key, kind.interface.state_version);
         let seq = speculation.row.seq;
-        let state = self.engine.freeze(key, state).ok()?;
-        self.actors[ix].speculative.as_mut()?.row.rebase_on_snapshot();
+        let state = self.engine.freeze(key, &live.state).ok()?;
+        self.actors[ix].busy().speculative.as_mut()?.row.rebase_on_snapshot();
         Some(Arc::new(rec::Snapshot { seq, state, state_version, behavior: key.ordinal }))
     }
 }

@@ -71,8 +71,8 @@ impl<E: Engine> Lane<E> {
         let resident = self.actors.iter().filter(|(_, actor)| actor.key.type_id == source.key.type_id);
         for (_, actor) in resident.take(limits::PREPARE_STATES_MAX) {
             match &actor.state {
-                Residence::Hot(state, ordinal) if *ordinal == old.ordinal => {
-                    let bytes = self.engine.freeze(old, state)?;
+                Residence::Hot(live) if live.ordinal == old.ordinal => {
+                    let bytes = self.engine.freeze(old, &live.state)?;
                     self.engine.thaw(source.key, &bytes, old_state_version)?;
                 }
                 Residence::Warm(bytes, state_version) => {

@@ -27,7 +27,7 @@ const PLACE: (&str, &str) =
 const SHOP: &[Row] = &[
     RECEIVE,
     (10, "Product", "p-{{key}}", Some(("changePrice", r#"{"priceCents":4900}"#))),
-    (10, "Order", "o-{{run}}-{{n}}", Some(PLACE)),
+    (10, "Order", "o-{{run}}-{{number}}", Some(PLACE)),
     (40, "Inventory", "p-{{key}}", None),
     (10, "Product", "p-{{key}}", None),
 ];

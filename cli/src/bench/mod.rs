@@ -39,7 +39,7 @@ Examples:
   corallite bench --transport stream,grpc,http --sweep 1,64 --repeat 3
   corallite bench --type Inventory --command receive --payload '{\"quantity\":{{rand:1-9}}}' --commands 100000
 
-Holes in --payload and --id: {{n}} number of the request, {{key}} drawn key, {{any}} any key,
+Holes in --payload and --id: {{number}} number of the request, {{key}} drawn key, {{any}} any key,
 {{run}} differs from run to run, {{rand}} and {{rand:1-10}} random whole numbers.
 
 Rates count what was applied, read or refused. For numbers worth keeping, use a release build, put

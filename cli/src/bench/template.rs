@@ -1,4 +1,4 @@
-//! Texts with holes: `{{n}}`, `{{key}}`, `{{any}}`, `{{rand}}`, `{{rand:1-10}}`, `{{run}}`.
+//! Texts with holes: `{{number}}`, `{{key}}`, `{{any}}`, `{{rand}}`, `{{rand:1-10}}`, `{{run}}`.
 
 use std::fmt::Write;
 
@@ -77,7 +77,7 @@ impl Template {
 
 fn hole(name: &str) -> Result<Part, String> {
     match name.trim() {
-        "n" => Ok(Part::Number),
+        "number" => Ok(Part::Number),
         "key" => Ok(Part::Key),
         "any" => Ok(Part::AnyKey),
         "run" => Ok(Part::Run),
@@ -88,7 +88,7 @@ fn hole(name: &str) -> Result<Part, String> {
             match bounds {
                 Some((from, to)) if from <= to => Ok(Part::Random { from, to }),
                 _ => Err(format!(
-                    "{{{{{other}}}}} is not known; there are {{{{n}}}}, {{{{key}}}}, {{{{any}}}}, {{{{run}}}}, {{{{rand}}}} \
+                    "{{{{{other}}}}} is not known; there are {{{{number}}}}, {{{{key}}}}, {{{{any}}}}, {{{{run}}}}, {{{{rand}}}} \
                      and {{{{rand:1-10}}}}"
                 )),
             }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn holes_are_filled_and_the_rest_is_kept() {
         assert_eq!(
-            fill(r#"{"id":"o-{{run}}-{{n}}","k":{{ key }},"x":{}}"#),
+            fill(r#"{"id":"o-{{run}}-{{number}}","k":{{ key }},"x":{}}"#),
             r#"{"id":"o-r1-7","k":3,"x":{}}"#
         );
         assert_eq!(fill(""), "");

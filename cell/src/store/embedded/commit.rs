@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
 use fjall::PersistMode;
+use std::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use super::folder::{Folder, Opened};

@@ -30,10 +30,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use crossbeam_channel::{Sender, TrySendError};
 use fjall::Readable;
 use futures_util::FutureExt;
 use parking_lot::RwLock;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use tokio::sync::oneshot;
 
 use super::{BoxFuture, Range, Snapshot, Store, StoreError, Transaction, limit};
@@ -52,7 +52,7 @@ const QUEUE_TRANSACTIONS: usize = 4_096;
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     /// `None` only while dropping.
-    jobs: Option<Sender<Job>>,
+    jobs: Option<SyncSender<Job>>,
     committer: Option<JoinHandle<()>>,
 }
 
@@ -86,7 +86,7 @@ impl EmbeddedStore {
             watches: Watches::default(),
         });
         shared.open(files);
-        let (jobs, receiver) = crossbeam_channel::bounded(QUEUE_TRANSACTIONS);
+        let (jobs, receiver) = std::sync::mpsc::sync_channel(QUEUE_TRANSACTIONS);
         let committer = Committer {
             shared: Arc::clone(&shared),
             folder,
