@@ -1,4 +1,5 @@
-//! What a record costs in the embedded store, by size of batch.
+//! What a record costs in the embedded store, by size of batch; and how long the reads of an
+//! activation take, with everything in the page cache.
 //!
 //! Run it in release mode, on a disk like the one a cell will have:
 //! `cargo run --release -p corallite-cell --example store_bench [FOLDER]`.
@@ -11,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corallite_cell::env::MachineClock;
-use corallite_cell::ids::{Bucket, Offset};
+use corallite_cell::ids::{Bucket, Offset, TypeId};
+use corallite_cell::store::chunk;
 use corallite_cell::store::embedded::{EmbeddedStore, Options};
 use corallite_cell::store::key::Keys;
 use corallite_cell::store::{Store, Transaction};
 
 const BUCKETS: usize = 256;
+const ACTORS: u64 = 200_000;
+const LOADS: usize = 50_000;
 const RECORD_BYTES: usize = 350;
 const TIME_PER_SIZE: Duration = Duration::from_secs(5);
 
@@ -34,6 +38,49 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::fs::remove_dir_all(&folder)?;
         result?;
     }
+    let result = runtime.block_on(activations(&folder));
+    std::fs::remove_dir_all(&folder)?;
+    result
+}
+
+/// Reads row and snapshot of random actors: what an activation asks of the store.
+async fn activations(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let store = EmbeddedStore::open(folder, Options::new(Arc::new(MachineClock)))?;
+    let keys = Keys::new("default/bench");
+    let of = |actor: u64| {
+        let (bucket, id) = (Bucket((actor % BUCKETS as u64) as u32), format!("actor-{actor}"));
+        (keys.row(bucket, TypeId(1), &id), keys.snapshot(bucket, TypeId(1), &id))
+    };
+    for first in (0..ACTORS).step_by(1_000) {
+        let mut tx = Transaction::default();
+        for actor in first..first + 1_000 {
+            // A prime far from a power of two: neighbours in time are not neighbours in the key space.
+            let (row, snapshot) = of(actor * 7_919 % ACTORS);
+            tx.set(row, record(actor).slice(..60));
+            chunk::write_value(&mut tx, snapshot, record(actor));
+        }
+        store.commit(tx).await?;
+    }
+    let mut times = Vec::new();
+    let mut state = 1_u64;
+    for _ in 0..LOADS {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (row, snapshot) = of((state >> 33) % ACTORS);
+        let start = Instant::now();
+        let view = store.snapshot().await?;
+        let row = view.get(&row).await?;
+        let snapshot = chunk::read_value(&*view, &snapshot).await?;
+        times.push(start.elapsed());
+        assert!(row.is_some() && snapshot.is_some());
+    }
+    times.sort_unstable();
+    let at = |share: f64| times[(share * (times.len() - 1) as f64) as usize].as_secs_f64() * 1e6;
+    println!(
+        "\nreads of an activation, {ACTORS} actors: p50 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs",
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    );
     Ok(())
 }
 

@@ -60,7 +60,7 @@ pub const HOT_ACTOR_BYTES: usize = 2_500;
 /// remembered command id.
 pub const ACTOR_OVERHEAD_BYTES: usize = 650;
 /// What an idle actor whose row the store has needs beside its packed row and state, in bytes.
-pub const PACKED_ACTOR_OVERHEAD_BYTES: usize = 250;
+pub const PACKED_ACTOR_OVERHEAD_BYTES: usize = 150;
 /// Growth of the script engine's heap that makes a collection of cycles worth its pause, in bytes.
 pub const COLLECT_HEAP_BYTES: usize = 32 << 20;
 
