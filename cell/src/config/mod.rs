@@ -96,14 +96,11 @@ pub enum ConfigError {
 /// A file is missing, or the manifest is none; names the file and the field.
 pub fn read(folder: &Path) -> Result<Rendered, ConfigError> {
     for _ in 0..TRIES_MAX {
-        let current = current(folder);
-        let hash = hash(&current);
-        let rendered = hash.and_then(|hash| read_spec(&current).map(|spec| Rendered { hash, spec }));
-        let changed = self::current(folder) != current
-            || rendered
-                .as_ref()
-                .is_ok_and(|rendered| self::hash(&current).ok().as_deref() != Some(&rendered.hash));
-        if !changed {
+        let files = Files::of(folder);
+        let rendered = files.hash().and_then(|hash| Ok(Rendered { hash, spec: files.spec()? }));
+        let same_hash =
+            rendered.as_ref().map_or(true, |read| files.hash().is_ok_and(|hash| hash == read.hash));
+        if same_hash && Files::of(folder) == files {
             return rendered;
         }
     }
@@ -115,28 +112,60 @@ pub fn read(folder: &Path) -> Result<Rendered, ConfigError> {
 /// # Errors
 /// It is missing or cannot be read.
 pub fn read_hash(folder: &Path) -> Result<String, ConfigError> {
-    hash(&current(folder))
+    Files::of(folder).hash()
 }
 
-/// The folder behind the link that Kubernetes swaps, so that all files are of one rendering.
-fn current(folder: &Path) -> PathBuf {
-    fs::canonicalize(folder.join(DATA_LINK)).unwrap_or_else(|_| folder.to_owned())
+/// The files of one rendering.
+#[derive(PartialEq, Eq)]
+struct Files<'a> {
+    /// Where they are: behind the link that Kubernetes swaps.
+    folder: PathBuf,
+    /// Where they are said to be: errors are the same on every pod.
+    shown: &'a Path,
 }
 
-fn hash(folder: &Path) -> Result<String, ConfigError> {
-    text(&folder.join(HASH)).map(|text| text.trim().to_owned())
-}
+impl<'a> Files<'a> {
+    fn of(shown: &'a Path) -> Self {
+        let folder = fs::canonicalize(shown.join(DATA_LINK)).unwrap_or_else(|_| shown.to_owned());
+        Self { folder, shown }
+    }
 
-fn text(file: &Path) -> Result<String, ConfigError> {
-    fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })
-}
+    fn text(&self, name: &str) -> Result<String, ConfigError> {
+        let read = fs::read_to_string(self.folder.join(name));
+        read.map_err(|source| ConfigError::Read { file: self.shown.join(name), source })
+    }
 
-fn read_spec(folder: &Path) -> Result<ShardSpec, ConfigError> {
-    let file = folder.join(MANIFEST);
-    let shard = parse(&file, &text(&file)?)?;
-    let namespace = shard.metadata.namespace.as_deref().unwrap_or_default();
-    let actors = shard.spec.actors.iter().map(|actor| behavior(folder, actor));
-    Ok(ShardSpec::declared(&shard, namespace, actors.collect::<Result<_, _>>()?))
+    fn hash(&self) -> Result<String, ConfigError> {
+        self.text(HASH).map(|text| text.trim().to_owned())
+    }
+
+    fn spec(&self) -> Result<ShardSpec, ConfigError> {
+        let shard = parse(&self.shown.join(MANIFEST), &self.text(MANIFEST)?)?;
+        let namespace = shard.metadata.namespace.as_deref().unwrap_or_default();
+        let actors = shard.spec.actors.iter().map(|actor| self.behavior(actor));
+        Ok(ShardSpec::declared(&shard, namespace, actors.collect::<Result<_, _>>()?))
+    }
+
+    fn behavior(&self, actor: &ActorType) -> Result<ActorSpec, ConfigError> {
+        let own = format!("{}.js", actor.type_name);
+        let Some(reference) = &actor.behavior.config_map_key_ref else {
+            let source = actor.behavior.source.as_deref().unwrap_or_default();
+            return Ok(ActorSpec::declared(actor, &own, source));
+        };
+        match self.text(&own) {
+            // Errors name the key that the user wrote, not the file that the operator made of it.
+            Ok(source) => Ok(ActorSpec::declared(actor, &reference.key, &source)),
+            Err(ConfigError::Read { file, source }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(ConfigError::Behavior {
+                    file,
+                    type_name: actor.type_name.clone(),
+                    map: reference.name.clone(),
+                    key: reference.key.clone(),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// The object with its defaults, once it satisfies its schema.
@@ -184,28 +213,6 @@ fn path(pointer: &str) -> String {
         }
     }
     path
-}
-
-fn behavior(folder: &Path, actor: &ActorType) -> Result<ActorSpec, ConfigError> {
-    let own = format!("{}.js", actor.type_name);
-    let Some(reference) = &actor.behavior.config_map_key_ref else {
-        let source = actor.behavior.source.as_deref().unwrap_or_default();
-        return Ok(ActorSpec::declared(actor, &own, source));
-    };
-    let file = folder.join(&own);
-    match text(&file) {
-        // Errors name the key that the user wrote, not the file that the operator made of it.
-        Ok(source) => Ok(ActorSpec::declared(actor, &reference.key, &source)),
-        Err(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Err(ConfigError::Behavior {
-                file,
-                type_name: actor.type_name.clone(),
-                map: reference.name.clone(),
-                key: reference.key.clone(),
-            })
-        }
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]
