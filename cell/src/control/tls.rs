@@ -78,10 +78,12 @@ impl Identity {
 
 impl Files {
     fn read(folder: &Path) -> Result<Self, TlsError> {
+        // Behind the link that Kubernetes swaps, so that all are of one rotation.
+        let current = fs::canonicalize(folder.join("..data")).unwrap_or_else(|_| folder.to_owned());
         let mut files = Self(Default::default());
         for (content, name) in files.0.iter_mut().zip(FILES) {
-            let file = folder.join(name);
-            *content = fs::read(&file).map_err(|source| TlsError::Read { file, source })?;
+            let read = fs::read(current.join(name));
+            *content = read.map_err(|source| TlsError::Read { file: folder.join(name), source })?;
         }
         Ok(files)
     }

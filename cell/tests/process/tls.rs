@@ -83,7 +83,7 @@ fn without_certificates_it_does_not_start() {
     assert_eq!(line["message"], *sentence);
 
     let mut command = pod.command();
-    std::fs::remove_file(pod.tls.path().join("ca.crt")).expect("removed");
+    std::fs::remove_file(pod.tls.path().join("..data/ca.crt")).expect("removed");
     command.arg("--tls").arg(pod.tls.path());
     let (status, _, sentence) = pod.fails(command);
     assert_eq!(status.code(), Some(1));
