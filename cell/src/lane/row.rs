@@ -185,10 +185,22 @@ impl Row {
             base_seq: self.base_seq,
             tail: self.tail.to_bytes(),
             timers: self.timers.clone(),
-            remembered: self.remembered.iter().copied().map(Remembered::to_stored).collect(),
+            remembered: self.remembered_to_stored(),
             absent: self.absent,
             has_snapshot: self.has_snapshot,
         }
+    }
+
+    /// All hashes share one allocation: a row is written far more often than it is read.
+    fn remembered_to_stored(&self) -> Vec<rec::RememberedId> {
+        let hashes: Vec<u8> = self.remembered.iter().flat_map(|r| r.id_hash.to_be_bytes()).collect();
+        let mut hashes = bytes::Bytes::from(hashes);
+        let stored = self.remembered.iter().map(|remembered| rec::RememberedId {
+            id_hash: hashes.split_to(size_of::<u128>()),
+            offset: remembered.offset,
+            time_ms: remembered.time_ms,
+        });
+        stored.collect()
     }
 
     /// Reads the stored form.
@@ -211,14 +223,6 @@ impl Row {
 }
 
 impl Remembered {
-    fn to_stored(self) -> rec::RememberedId {
-        rec::RememberedId {
-            id_hash: bytes::Bytes::copy_from_slice(&self.id_hash.to_be_bytes()),
-            offset: self.offset,
-            time_ms: self.time_ms,
-        }
-    }
-
     fn from_stored(stored: &rec::RememberedId) -> Self {
         let mut hash = [0; 16];
         let n = stored.id_hash.len().min(16);
