@@ -53,8 +53,15 @@ use crate::{ActorShardStatus, ActorType, Duration, Store};
     printcolumn(
         name = "Cells",
         type_ = "integer",
-        json_path = ".status.cells",
-        description = "Cells that run"
+        json_path = ".status.readyCells",
+        description = "Cells that are ready to serve"
+    ),
+    printcolumn(
+        name = "Updated",
+        type_ = "integer",
+        json_path = ".status.updatedCells",
+        priority = 1,
+        description = "Cells that run what the spec says now"
     ),
     printcolumn(
         name = "Buckets",
@@ -62,6 +69,20 @@ use crate::{ActorShardStatus, ActorType, Duration, Store};
         json_path = ".spec.buckets",
         priority = 1,
         description = "Size of the bucket space"
+    ),
+    printcolumn(
+        name = "Owned",
+        type_ = "integer",
+        json_path = ".status.ownedBuckets",
+        priority = 1,
+        description = "Buckets that a cell owns"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "The reason in a sentence"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
