@@ -43,6 +43,15 @@ pub enum Error {
         /// What the serializer says.
         message: String,
     },
+    /// The reconcile did not end; it was given up.
+    #[error("gave up after {seconds} s")]
+    Timeout {
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// The reconcile broke off: a defect of the operator.
+    #[error("a defect: {0}")]
+    Panicked(String),
 }
 
 impl Error {
@@ -67,12 +76,14 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::Certificate(_) => "certificate",
             Self::Render { .. } => "render",
+            Self::Timeout { .. } => "timeout",
+            Self::Panicked(_) => "panic",
         }
     }
 
     /// Whether a person should hear of it: it does not pass by itself.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
-        !matches!(self, Self::Conflict { .. } | Self::Unreachable { .. })
+        matches!(self, Self::Refused { .. } | Self::Certificate(_) | Self::Render { .. })
     }
 }

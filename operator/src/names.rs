@@ -72,14 +72,9 @@ pub fn peers_dns(shard: &str, namespace: &str) -> String {
 /// Labels of every child of a shard.
 #[must_use]
 pub fn labels(shard: &str) -> BTreeMap<String, String> {
-    [
-        (LABEL_NAME, CELL),
-        (LABEL_INSTANCE, shard),
-        (LABEL_MANAGED_BY, FIELD_MANAGER),
-        (LABEL_SHARD, shard),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
+    [(LABEL_NAME, CELL), (LABEL_INSTANCE, shard), (LABEL_MANAGED_BY, FIELD_MANAGER), (LABEL_SHARD, shard)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// Labels that select a shard's cells. A StatefulSet's selector cannot change, so neither can this.

@@ -45,7 +45,9 @@ pub(super) fn authority(now: Timestamp, life: Duration) -> Result<Pair, Certific
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Two authorities overlap. Distinct names let a verifier pick the right one.
-    params.distinguished_name.push(DnType::CommonName, format!("corallite shard authority {}", now.as_second()));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("corallite shard authority {}", now.as_second()));
     let key = KeyPair::generate()?;
     Ok(Pair { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
 }

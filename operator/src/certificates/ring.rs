@@ -53,7 +53,8 @@ impl Ring {
     /// The data of the Secret. Always the same keys, so that none is left over.
     #[must_use]
     pub fn data(&self) -> BTreeMap<String, String> {
-        let next = self.next.clone().unwrap_or_else(|| Pair { certificate: String::new(), key: String::new() });
+        let next =
+            self.next.clone().unwrap_or_else(|| Pair { certificate: String::new(), key: String::new() });
         [
             (CERTIFICATE, self.signing.certificate.clone()),
             (KEY, self.signing.key.clone()),
@@ -84,7 +85,11 @@ impl Ring {
 
     /// The first ring of a shard, or one for a shard whose authority is lost. What can be read of the
     /// lost one is still trusted, so that running cells are.
-    pub(super) fn new(now: Timestamp, policy: &Policy, lost: Option<&Self>) -> Result<Self, CertificateError> {
+    pub(super) fn new(
+        now: Timestamp,
+        policy: &Policy,
+        lost: Option<&Self>,
+    ) -> Result<Self, CertificateError> {
         let alive = |pem: &&String| inspect::facts(pem).is_some_and(|facts| facts.not_after > now);
         let old = lost.map(|ring| &ring.signing.certificate).filter(alive).cloned();
         Ok(Self { signing: issue::authority(now, policy.authority_life)?, next: None, old })
