@@ -4,7 +4,7 @@
 //! name, so that another process that got the address later is not taken for it. Connections are not
 //! kept: cells are asked rarely when all is well, and thousands of idle connections cost more.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,6 @@ use corallite_proto::v1::{DrainRequest, StatusRequest, StatusResponse};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::certificates::Pair;
-use crate::names::PORT_PEERS;
 
 /// Longest that a status may take, connecting included.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,8 +22,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Whom to call, and as whom.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Address of the pod.
-    pub address: IpAddr,
+    /// Address of the pod's peers' port.
+    pub address: SocketAddr,
     /// Name in the cell's certificate.
     pub name: String,
     /// Authorities that the cell's certificate may come from, as PEM.
@@ -89,8 +88,7 @@ impl Grpc {
             .domain_name(&line.name)
             .ca_certificate(Certificate::from_pem(&line.trust))
             .identity(Identity::from_pem(&line.identity.certificate, &line.identity.key));
-        let address = std::net::SocketAddr::from((line.address, PORT_PEERS));
-        let channel = Endpoint::from_shared(format!("https://{address}"))?
+        let channel = Endpoint::from_shared(format!("https://{}", line.address))?
             .connect_timeout(STATUS_TIMEOUT)
             .timeout(timeout)
             .tls_config(tls)?
@@ -130,5 +128,87 @@ fn report(response: StatusResponse) -> Report {
                 refused: behavior.refused.map(|refused| refused.message),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corallite_proto::v1::control_server::{Control as Service, ControlServer};
+    use corallite_proto::v1::{AssignRequest, AssignResponse, DrainResponse};
+    use jiff::Timestamp;
+    use tonic::transport::server::TcpIncoming;
+    use tonic::transport::{Server, ServerTlsConfig};
+    use tonic::{Request, Response, Status};
+
+    use super::*;
+    use crate::certificates::{Policy, Turned, turn};
+
+    const NAME: &str = "shop-cells.blue.svc";
+
+    struct Cell;
+
+    #[async_trait]
+    impl Service for Cell {
+        async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+            Ok(Response::new(StatusResponse { config_hash: "h".into(), ..StatusResponse::default() }))
+        }
+
+        async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+            let shown = request.peer_certs().is_some_and(|certificates| !certificates.is_empty());
+            if shown {
+                Ok(Response::new(DrainResponse::default()))
+            } else {
+                Err(Status::permission_denied("who are you"))
+            }
+        }
+
+        async fn assign(&self, _: Request<AssignRequest>) -> Result<Response<AssignResponse>, Status> {
+            Err(Status::unimplemented("one cell"))
+        }
+    }
+
+    fn keys() -> Turned {
+        let names = [format!("*.{NAME}"), NAME.to_owned()];
+        turn(None, None, &names, Timestamp::now(), &Policy::default()).expect("keys")
+    }
+
+    /// A cell's listener with these keys, on a free port of this machine.
+    fn listen(keys: &Turned) -> SocketAddr {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let pair = &keys.leaf.pair;
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(&pair.certificate, &pair.key))
+            .client_ca_root(Certificate::from_pem(keys.ring.bundle()));
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let address = incoming.local_addr().expect("an address");
+        let server = Server::builder().tls_config(tls).expect("tls").add_service(ControlServer::new(Cell));
+        tokio::spawn(server.serve_with_incoming(incoming));
+        address
+    }
+
+    fn line(address: SocketAddr, keys: &Turned, name: &str) -> Line {
+        let identity = keys.ring.operator(Timestamp::now()).expect("a certificate");
+        Line { address, name: name.to_owned(), trust: keys.ring.bundle(), identity }
+    }
+
+    #[tokio::test]
+    async fn a_cell_is_asked_by_address_and_known_by_name() {
+        let keys = keys();
+        let address = listen(&keys);
+        let report = Grpc.status(&line(address, &keys, NAME)).await.expect("an answer");
+        assert_eq!(report.config_hash, "h");
+        Grpc.drain(&line(address, &keys, NAME)).await.expect("the cell saw a certificate");
+        let other = Grpc.status(&line(address, &keys, "till-cells.blue.svc")).await;
+        assert!(matches!(other, Err(ControlError::Connect(_))), "a cell of another shard was asked");
+    }
+
+    #[tokio::test]
+    async fn an_operator_with_another_authority_is_not_let_in() {
+        let (theirs, ours) = (keys(), keys());
+        let address = listen(&theirs);
+        let mut line = line(address, &ours, NAME);
+        assert!(Grpc.status(&line).await.is_err(), "it trusts a cell of another authority");
+        line.trust = theirs.ring.bundle();
+        assert!(Grpc.status(&line).await.is_err(), "the cell trusts an operator of another authority");
     }
 }

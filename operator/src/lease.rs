@@ -184,3 +184,67 @@ impl Candidate {
 fn holder(lease: &Lease) -> Option<&String> {
     lease.spec.as_ref()?.holder_identity.as_ref().filter(|holder| !holder.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::shard::tests::fake::Fake;
+
+    const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/control/leases/lead";
+
+    fn candidate(fake: &Fake, identity: &str) -> Candidate {
+        Candidate::new(fake.client(), "control", "lead", identity, clock::machine())
+    }
+
+    fn held_by(fake: &Fake) -> String {
+        let lease = fake.get(PATH).expect("a lease");
+        lease["spec"]["holderIdentity"].as_str().expect("a holder").to_owned()
+    }
+
+    #[tokio::test]
+    async fn one_leads_until_it_gives_up() {
+        let fake = Fake::default();
+        let (mut a, mut b) = (candidate(&fake, "a"), candidate(&fake, "b"));
+        assert!(a.attempt().await.expect("asked"));
+        assert!(!b.attempt().await.expect("asked"));
+        assert!(a.attempt().await.expect("asked"), "it renews");
+        b.release().await.expect("not its own");
+        assert_eq!(held_by(&fake), "a");
+        a.release().await.expect("given up");
+        assert!(b.attempt().await.expect("asked"), "at once, without waiting");
+        assert_eq!(held_by(&fake), "b");
+        assert!(!a.attempt().await.expect("asked"));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_not_renewed_is_taken_after_its_duration() {
+        let fake = Fake::default();
+        let (mut a, mut b) = (candidate(&fake, "a"), candidate(&fake, "b"));
+        assert!(a.attempt().await.expect("asked"));
+        let lease: Lease = serde_json::from_value(fake.get(PATH).expect("a lease")).expect("a lease");
+        let start = Instant::now();
+        assert_eq!(b.look(&lease, start), Look::Leave);
+        assert_eq!(b.look(&lease, start + DURATION - PERIOD), Look::Leave);
+        assert_eq!(b.look(&lease, start + DURATION), Look::Take);
+        // A renewal in between starts the wait again, whatever the clocks of others say.
+        let mut renewed = lease.clone();
+        renewed.metadata.resource_version = Some("later".into());
+        assert_eq!(b.look(&renewed, start + DURATION), Look::Leave);
+    }
+
+    #[tokio::test]
+    async fn of_two_that_take_it_at_once_one_gets_it() {
+        let fake = Fake::default();
+        fake.put(
+            PATH,
+            serde_json::json!({ "metadata": { "name": "lead", "namespace": "control" }, "spec": {} }),
+        );
+        let b = candidate(&fake, "b");
+        let seen = b.get().await.expect("asked").expect("a lease");
+        assert!(candidate(&fake, "a").attempt().await.expect("asked"));
+        let late = b.replace(&b.lease(Some(&seen))).await;
+        assert!(matches!(late, Err(Error::Conflict { .. })));
+        assert_eq!(held_by(&fake), "a");
+    }
+}

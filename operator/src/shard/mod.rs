@@ -15,7 +15,7 @@ pub mod publish;
 pub mod rollout;
 pub mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod validate;
 
 use std::sync::Arc;

@@ -120,7 +120,7 @@ async fn drain(context: &Context, plan: &Plan, keys: &Turned, cell: &Cell) -> Re
 
 fn line(plan: &Plan, keys: &Turned, identity: &Pair, cell: &Cell) -> Option<Line> {
     Some(Line {
-        address: cell.address.filter(|_| cell.leaves_by.is_none())?,
+        address: (cell.address.filter(|_| cell.leaves_by.is_none())?, names::PORT_PEERS).into(),
         name: names::peers_dns(&plan.name, &plan.namespace),
         trust: keys.ring.bundle(),
         identity: identity.clone(),

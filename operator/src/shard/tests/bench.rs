@@ -48,7 +48,7 @@ impl Control for FakeControl {
     }
 
     async fn drain(&self, line: &Line) -> Result<(), ControlError> {
-        self.0.lock().drained.push(line.address.to_string());
+        self.0.lock().drained.push(line.address.ip().to_string());
         Ok(())
     }
 }

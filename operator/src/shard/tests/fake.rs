@@ -19,6 +19,8 @@ pub struct State {
     pub requests: Vec<String>,
     /// Requests whose path contains the text get the code instead of an answer.
     pub refuse: Option<(&'static str, u16)>,
+    /// What somebody in the cluster does to every object that is applied.
+    pub insist: Option<fn(&mut Value)>,
     version: u64,
     uids: u64,
 }
@@ -139,6 +141,9 @@ impl State {
             after["status"] = body["status"].clone();
         } else {
             super::super::build::merge_for_tests(&mut after, body);
+        }
+        if let Some(insist) = self.insist {
+            insist(&mut after);
         }
         if before.as_ref() != Some(&after) {
             self.stamp(&mut after);

@@ -76,14 +76,29 @@ async fn what_was_edited_or_deleted_by_hand_is_put_back() {
 }
 
 #[tokio::test]
-async fn what_another_writer_insists_on_is_applied_once() {
+async fn what_others_add_is_no_drift() {
     let mut bench = Bench::serving().await;
-    // A webhook adds a container to every StatefulSet, whatever is applied.
     bench.fake.edit(SET, |set| {
         set["spec"]["template"]["spec"]["tolerations"] = json!([{ "operator": "Exists" }]);
     });
     bench.reconcile().await.expect("reconciled");
-    assert_eq!(bench.fake.writes(), Vec::<String>::new(), "an addition is no drift");
+    assert_eq!(bench.fake.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_somebody_insists_on_is_not_fought_over() {
+    let mut bench = Bench::serving().await;
+    // A webhook changes every StatefulSet, whatever is applied.
+    bench.fake.0.lock().insist = Some(|object| {
+        if object["kind"] == "StatefulSet" {
+            object["spec"]["replicas"] = 7.into();
+        }
+    });
+    bench.fake.edit(SET, |set| set["spec"]["replicas"] = 7.into());
+    bench.reconcile().await.expect("reconciled");
+    assert_eq!(bench.fake.writes(), [format!("PATCH {SET}")], "tried once");
+    bench.reconcile().await.expect("reconciled");
+    assert_eq!(bench.fake.writes(), Vec::<String>::new(), "and left at that");
 }
 
 #[tokio::test]
@@ -268,6 +283,16 @@ async fn a_volume_keeps_its_size_and_the_status_says_so() {
     assert_eq!(claims[0]["spec"]["resources"]["requests"]["storage"], "3Gi");
 }
 
+#[test]
+fn tries_get_rarer_but_never_stop() {
+    use std::time::Duration;
+    let delay = |failures| super::backoff(failures, 1.0);
+    assert_eq!(delay(1), Duration::from_millis(500));
+    assert_eq!(delay(3), Duration::from_secs(2));
+    assert_eq!(delay(1000), super::BACKOFF_MAX);
+    assert_eq!(super::backoff(3, 0.5), Duration::from_secs(1), "chance spreads the tries");
+}
+
 #[tokio::test]
 async fn a_monitor_comes_and_goes_with_its_definition() {
     let mut bench = Bench::serving().await;
@@ -275,4 +300,7 @@ async fn a_monitor_comes_and_goes_with_its_definition() {
     bench.context.service_monitors.store(true, std::sync::atomic::Ordering::Relaxed);
     bench.reconcile().await.expect("reconciled");
     assert_eq!(monitors(&bench).len(), 1);
+    bench.context.service_monitors.store(false, std::sync::atomic::Ordering::Relaxed);
+    bench.reconcile().await.expect("reconciled");
+    assert_eq!(monitors(&bench).len(), 0);
 }
