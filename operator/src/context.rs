@@ -2,7 +2,7 @@
 //!
 //! Everything remembered here may be lost at any time. It saves requests, it decides nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,18 +78,12 @@ impl Context {
     /// Forgets shards that are gone, and counts those that are there.
     pub fn tidy(&self) {
         let shards = self.stores.shards.state();
-        let uids: std::collections::HashSet<_> =
-            shards.iter().filter_map(|shard| kube::Resource::meta(shard.as_ref()).uid.clone()).collect();
+        let metas = || shards.iter().map(|shard| kube::Resource::meta(shard.as_ref()));
+        let uids: HashSet<_> = metas().filter_map(|meta| meta.uid.clone()).collect();
         self.memories.lock().retain(|uid, _| uids.contains(uid));
-        self.inputs.retain(|namespace, name| {
-            self.stores
-                .shards
-                .find(|shard| {
-                    let meta = kube::Resource::meta(shard);
-                    meta.namespace.as_deref() == Some(namespace) && meta.name.as_deref() == Some(name)
-                })
-                .is_some()
-        });
+        let names: HashSet<_> =
+            metas().filter_map(|meta| meta.namespace.clone().zip(meta.name.clone())).collect();
+        self.inputs.retain(|shard| names.contains(shard));
         self.metrics.set_shards("All", shards.len());
         for condition in ["Accepted", "Ready", "Progressing", "Degraded"] {
             let holds = |shard: &&Arc<DeserializeGuard<ActorShard>>| {

@@ -24,10 +24,10 @@ impl Readiness {
     /// Adds or removes something that is waited for.
     pub fn set(&self, what: &'static str, waiting: bool) {
         let mut waits_for = self.waits_for.lock();
-        if waiting {
-            waits_for.insert(what);
-        } else {
-            waits_for.remove(what);
+        if waiting && waits_for.insert(what) {
+            tracing::info!("waiting for {what}");
+        } else if !waiting && waits_for.remove(what) {
+            tracing::info!("there is {what}");
         }
     }
 

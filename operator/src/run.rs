@@ -36,6 +36,8 @@ const DEFINITIONS_PERIOD: Duration = Duration::from_secs(15);
 const WAITING_PERIOD: Duration = Duration::from_secs(2);
 /// Longest that one reconcile may take; a drain is the longest part of it.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(180);
+/// How often what is gone is forgotten, and what is there is counted.
+const TIDY_PERIOD: Duration = Duration::from_secs(10);
 /// Changes of one shard within this time are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
@@ -131,9 +133,6 @@ async fn look_for_definitions(parts: &Parts) -> bool {
     if let Some(served) = served {
         parts.readiness.set(DEFINITION, !served);
         parts.metrics.set_crd_missing(!served);
-        if !served {
-            tracing::warn!("waiting for {DEFINITION}");
-        }
     }
     served == Some(true)
 }
@@ -155,6 +154,7 @@ async fn reconcile_all(parts: &Parts) -> RunError {
         service_monitors: Arc::clone(&parts.service_monitors),
         memories: parking_lot::Mutex::default(),
     });
+    let tidied = Arc::clone(&context);
     let requests = stream::poll_fn(move |task| queue.poll_recv(task))
         .map(|shard| Ok::<_, Infallible>(ReconcileRequest::from(shard)));
     let settings =
@@ -170,12 +170,15 @@ async fn reconcile_all(parts: &Parts) -> RunError {
     let ready = async {
         stores.ready().await;
         parts.readiness.set(WATCHES, false);
-        std::future::pending::<()>().await;
+        loop {
+            tidied.tidy();
+            tokio::time::sleep(TIDY_PERIOD).await;
+        }
     };
     tokio::select! {
         () = reconciles => RunError::Ended("the reconciler"),
         _ = tasks.join_next() => RunError::Ended("a watch"),
-        () = ready => RunError::Ended("the readiness"),
+        () = ready => RunError::Ended("the housekeeping"),
     }
 }
 

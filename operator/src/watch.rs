@@ -193,12 +193,20 @@ fn by_label<K: Resource>(object: &K) -> Vec<ObjectRef<Shard>> {
 
 /// Whether the API server knows a resource: `None` when it cannot be asked.
 pub async fn is_served(client: &Client, resource: &ApiResource) -> Option<bool> {
-    match client.list_api_group_resources(&resource.api_version).await {
-        Ok(list) => Some(list.resources.iter().any(|served| served.name == resource.plural)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
-        Err(error) => {
-            tracing::warn!(%error, resource = resource.plural, "cannot ask which resources there are");
-            None
+    let served = async {
+        // Asking for a group that is not there is an error in the client's log; so groups come first.
+        let groups = client.list_api_groups().await?.groups;
+        let mut versions = groups.iter().flat_map(|group| &group.versions);
+        if !versions.any(|version| version.group_version == resource.api_version) {
+            return Ok(false);
         }
-    }
+        let list = client.list_api_group_resources(&resource.api_version).await?;
+        Ok(list.resources.iter().any(|served| served.name == resource.plural))
+    };
+    served
+        .await
+        .inspect_err(|error: &kube::Error| {
+            tracing::warn!(%error, resource = resource.plural, "cannot ask which resources there are");
+        })
+        .ok()
 }

@@ -118,9 +118,9 @@ impl Inputs {
     }
 
     /// Forgets shards that are gone, and contents that no shard refers to.
-    pub fn retain(&self, exists: impl Fn(&str, &str) -> bool) {
+    pub fn retain(&self, exists: impl Fn(&(String, String)) -> bool) {
         let state = &mut *self.state.lock();
-        state.named.retain(|(namespace, name), _| exists(namespace, name));
+        state.named.retain(|shard, _| exists(shard));
         let named: BTreeSet<&Key> = state.named.values().flatten().collect();
         state.contents.retain(|key, _| named.contains(key));
     }

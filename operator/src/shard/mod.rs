@@ -71,7 +71,6 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, Error> {
     let _measured = context.metrics.reconcile();
-    context.tidy();
     let result = match &object.0 {
         Ok(shard) => reconcile_shard(shard, &context).await,
         Err(invalid) => reconcile_invalid(invalid, &context).await,

@@ -119,24 +119,19 @@ fn unsupported(spec: &ActorShardSpec) -> Option<Problem> {
 }
 
 fn missing_inputs(spec: &ActorShardSpec, world: &World) -> Option<Problem> {
-    let missing: Vec<String> = references(spec)
-        .into_iter()
-        .filter_map(|reference| {
-            let (name, key) = (&reference.target.name, &reference.target.key);
-            let found = world.inputs.get(name);
-            if found.is_some_and(|content| content.contains_key(key)) {
-                return None;
-            }
-            Some(match found {
-                None => format!("{} names ConfigMap {name}, which is not there", reference.field),
-                Some(_) => format!(
-                    "{} names key {key} of ConfigMap {name}, which has no such key in its data",
-                    reference.field
-                ),
-            })
-        })
-        .collect();
-    let message = missing.join("; ");
+    // By what is missing: one ConfigMap often has the behaviors of all types.
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for reference in references(spec) {
+        let (name, key) = (&reference.target.name, &reference.target.key);
+        let what = match world.inputs.get(name) {
+            Some(content) if content.contains_key(key) => continue,
+            Some(_) => format!("ConfigMap {name} has no key {key} in its data"),
+            None => format!("ConfigMap {name} is not there"),
+        };
+        missing.entry(what).or_default().push(reference.field);
+    }
+    let sentences = missing.iter().map(|(what, fields)| format!("{what} (named by {})", fields.join(", ")));
+    let message = sentences.collect::<Vec<_>>().join("; ");
     (!missing.is_empty()).then_some(Problem { reason: reason::INPUT_MISSING, message })
 }
 

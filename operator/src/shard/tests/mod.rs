@@ -109,7 +109,7 @@ async fn a_missing_input_is_named_and_waited_for() {
     assert_eq!(bench.condition("Accepted"), ("False".into(), "InputMissing".into()));
     assert_eq!(
         bench.message("Accepted"),
-        "spec.actors[Order].behavior names ConfigMap texts, which is not there"
+        "ConfigMap texts is not there (named by spec.actors[Order].behavior)"
     );
     assert_eq!(bench.condition("Ready").1, "NotAccepted");
     assert!(bench.fake.get(SET).is_none());
@@ -120,7 +120,7 @@ async fn a_missing_input_is_named_and_waited_for() {
     bench.fake.put(TEXTS, json!({ "metadata": { "name": "texts", "namespace": "blue" }, "data": {} }));
     bench.reconcile().await.expect("reconciled");
     assert!(
-        bench.message("Accepted").contains("key o.js of ConfigMap texts"),
+        bench.message("Accepted").contains("ConfigMap texts has no key o.js"),
         "{}",
         bench.message("Accepted")
     );
@@ -129,6 +129,11 @@ async fn a_missing_input_is_named_and_waited_for() {
     bench.reconcile().await.expect("reconciled");
     assert_eq!(bench.condition("Accepted").0, "True");
     assert!(bench.fake.get(SET).is_some());
+
+    bench.fake.remove(SHARD);
+    bench.watch();
+    bench.context.tidy();
+    assert!(bench.context.inputs.referrers("blue", "texts").is_empty(), "a shard that is gone is forgotten");
 }
 
 #[tokio::test]
