@@ -36,6 +36,8 @@ const DEFINITIONS_PERIOD: Duration = Duration::from_secs(15);
 const WAITING_PERIOD: Duration = Duration::from_secs(2);
 /// Longest that one reconcile may take; a drain is the longest part of it.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Longest that the end of the process waits for the lease to be given up.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often what is gone is forgotten, and what is there is counted.
 const TIDY_PERIOD: Duration = Duration::from_secs(10);
 /// Changes of one shard within this time are looked at together.
@@ -95,10 +97,12 @@ pub async fn run(config: Run) -> Result<(), RunError> {
         _ = terminate.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
-    if !matches!(result, Err(RunError::LeaseLost))
-        && let Err(error) = candidate.release().await
-    {
-        tracing::warn!(%error, "the lease was not given up; it runs out");
+    if !matches!(result, Err(RunError::LeaseLost)) {
+        match tokio::time::timeout(RELEASE_TIMEOUT, candidate.release()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given up; it runs out"),
+            Err(_) => tracing::warn!("the API server does not answer; the lease runs out"),
+        }
     }
     result
 }
