@@ -27,7 +27,7 @@ pub use duration::{Duration, DurationError};
 pub use quantity::{Quantity, QuantityError};
 pub use reference::{ConfigMapKeyRef, ConfigMapSource};
 pub use shard::{ActorShard, ActorShardSpec, Auth, DeletionPolicy, IdRoot, Jwt};
-pub use status::{ActorShardStatus, ViewStatus, condition};
+pub use status::{ActorShardStatus, CELL_STATUS_MAX, CellStatus, ViewStatus, condition, reason};
 pub use store::{EmbeddedStore, FoundationDbStore, Store};
 pub use view::{View, ViewMode, ViewSpec};
 

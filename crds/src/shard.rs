@@ -30,8 +30,7 @@ use crate::{ActorShardStatus, ActorType, Duration, Store};
         label_selector_path = ".status.selector"
     ),
     validation = Rule::new("size(self.metadata.name) <= 48 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must be 1 to 48 lower case letters, digits and -, beginning with a letter: pods, services and labels are named after it")
-        .field_path(".metadata.name"),
+        .message("metadata.name must be 1 to 48 lower case letters, digits and -, beginning with a letter: pods, services and labels are named after it"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -53,8 +52,15 @@ use crate::{ActorShardStatus, ActorType, Duration, Store};
     printcolumn(
         name = "Cells",
         type_ = "integer",
-        json_path = ".status.cells",
-        description = "Cells that run"
+        json_path = ".status.readyCells",
+        description = "Cells that are ready to serve"
+    ),
+    printcolumn(
+        name = "Updated",
+        type_ = "integer",
+        json_path = ".status.updatedCells",
+        priority = 1,
+        description = "Cells that run what the spec says now"
     ),
     printcolumn(
         name = "Buckets",
@@ -62,6 +68,20 @@ use crate::{ActorShardStatus, ActorType, Duration, Store};
         json_path = ".spec.buckets",
         priority = 1,
         description = "Size of the bucket space"
+    ),
+    printcolumn(
+        name = "Owned",
+        type_ = "integer",
+        json_path = ".status.ownedBuckets",
+        priority = 1,
+        description = "Buckets that a cell owns"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "The reason in a sentence"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
