@@ -27,7 +27,8 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// Finds what the machine has. Creates nothing.
     pub(crate) fn find(index: u8) -> Result<Self, Error> {
-        let mounts = fs::read_to_string("/proc/self/mounts").context(|| "reading /proc/self/mounts".into())?;
+        let mounts =
+            fs::read_to_string("/proc/self/mounts").context(|| "reading /proc/self/mounts".into())?;
         let of = |kind: &str| -> Vec<PathBuf> {
             let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
             lines.filter(|words| words.get(2) == Some(&kind)).map(|words| PathBuf::from(words[1])).collect()
@@ -104,7 +105,10 @@ fn inherit_cpus(dir: &Path) {
 
 fn children(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn processes(dir: &Path) -> Vec<i32> {

@@ -78,11 +78,12 @@ fn build(module: &Path, binary: &Path) -> Result<(), Error> {
         .stderr(Stdio::piped())
         .spawn()
         .context(|| "starting go".into())?;
+    let said_by_go = child.stderr.take().ok_or_else(|| Error::Other("go has no pipe".into()))?;
     let mut compiled = 0;
     let mut printed = started;
     let mut said = Vec::new();
     // With -v Go prints the name of each package as it compiles it; anything with a space is a complaint.
-    for line in BufReader::new(child.stderr.take().into_iter().fold(Box::new(std::io::empty()) as Box<dyn std::io::Read>, |_, pipe| Box::new(pipe))).lines() {
+    for line in BufReader::new(said_by_go).lines() {
         let line = line.context(|| "reading what go says".into())?;
         if line.contains(' ') {
             said.push(line);
@@ -91,7 +92,10 @@ fn build(module: &Path, binary: &Path) -> Result<(), Error> {
         }
         if printed.elapsed() >= PROGRESS_EVERY {
             printed = Instant::now();
-            say(&format!("compiled {compiled} of at most {packages} packages after {} s", started.elapsed().as_secs()));
+            say(&format!(
+                "compiled {compiled} of at most {packages} packages after {} s",
+                started.elapsed().as_secs()
+            ));
         }
     }
     let status = child.wait().context(|| "waiting for go".into())?;
@@ -140,9 +144,13 @@ mod tests {
     fn the_version_is_the_one_that_go_mod_pins() {
         let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane/go.mod");
         let text = fs::read_to_string(module).expect("go.mod");
-        assert!(text.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}\n")), "KUBERNETES_VERSION is stale");
+        assert!(
+            text.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}\n")),
+            "KUBERNETES_VERSION is stale"
+        );
         let staging = KUBERNETES_VERSION.replacen("v1.", "v0.", 1);
-        let stale: Vec<_> = text.lines().filter(|line| line.contains("=>") && !line.ends_with(&staging)).collect();
+        let stale: Vec<_> =
+            text.lines().filter(|line| line.contains("=>") && !line.ends_with(&staging)).collect();
         assert!(stale.is_empty(), "not {staging}: {stale:?}");
     }
 }

@@ -73,15 +73,17 @@ impl Image {
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))] },
         })
         .to_string();
-        let manifest =
-            json!([{ "Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"] }]).to_string();
+        let manifest = json!([{ "Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"] }])
+            .to_string();
         let dir = TempDir::new().context(|| "making a temporary folder".into())?;
         let archive = dir.path().join("image.tar");
         let file = File::create(&archive).context(|| format!("creating {}", archive.display()))?;
         let mut tar = tar::Builder::new(file);
-        for (name, bytes) in
-            [("config.json", config.as_bytes()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())]
-        {
+        for (name, bytes) in [
+            ("config.json", config.as_bytes()),
+            ("layer.tar", &layer),
+            ("manifest.json", manifest.as_bytes()),
+        ] {
             append(&mut tar, name, 0o644, bytes)?;
         }
         tar.finish().context(|| format!("writing {}", archive.display()))?;
@@ -115,11 +117,16 @@ fn append<W: Write>(tar: &mut tar::Builder<W>, path: &str, mode: u32, bytes: &[u
 fn libraries(program: &Path) -> Result<Vec<PathBuf>, Error> {
     let listed = match run(&mut command("ldd", [program])) {
         Ok(listed) => listed,
-        Err(Error::Command { output, .. }) if output.contains("not a dynamic executable") => return Ok(Vec::new()),
+        Err(Error::Command { output, .. }) if output.contains("not a dynamic executable") => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(error),
     };
     if let Some(missing) = listed.lines().find(|line| line.contains("not found")) {
-        return Err(Error::Other(format!("{} needs a library that is missing: {missing}", program.display())));
+        return Err(Error::Other(format!(
+            "{} needs a library that is missing: {missing}",
+            program.display()
+        )));
     }
     // "libm.so.6 => /lib/libm.so.6 (0x…)", or "/lib64/ld-linux-x86-64.so.2 (0x…)" for the loader.
     let paths = listed.lines().filter_map(|line| {

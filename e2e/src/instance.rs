@@ -44,7 +44,9 @@ impl Instance {
                 Err(error) => refused = error.to_string(),
             }
         }
-        Err(Error::Other(format!("all {CLUSTERS_MAX} numbers of clusters are taken on this machine; {refused}")))
+        Err(Error::Other(format!(
+            "all {CLUSTERS_MAX} numbers of clusters are taken on this machine; {refused}"
+        )))
     }
 
     pub(crate) fn logs(&self) -> PathBuf {

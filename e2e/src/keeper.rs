@@ -125,7 +125,11 @@ impl Keeper {
         plane.start_rest()?;
         volumes::create_class(&client).await?;
         wait_for_controllers(&client, &mut plane).await?;
-        say(&format!("control plane is up after {:.1} s: {}", started.elapsed().as_secs_f64(), instance.dir.display()));
+        say(&format!(
+            "control plane is up after {:.1} s: {}",
+            started.elapsed().as_secs_f64(),
+            instance.dir.display()
+        ));
         let mut keeper = Self { binary, client, nodes: Vec::new(), archives: Vec::new(), plane, instance };
         keeper.have_nodes(nodes).await?;
         Ok(keeper)
@@ -147,7 +151,8 @@ impl Keeper {
                 }
             };
             let Some(line) = line else { return Ok(()) };
-            let request = serde_json::from_str(&line).map_err(|error| Error::Other(format!("{line}: {error}")));
+            let request =
+                serde_json::from_str(&line).map_err(|error| Error::Other(format!("{line}: {error}")));
             let done = match request {
                 Ok(request) => self.carry_out(request).await,
                 Err(error) => Err(error),
@@ -192,11 +197,19 @@ impl Keeper {
         }
         let nodes: Api<NodeObject> = Api::all(self.client.clone());
         let (plane, own) = (&mut self.plane, &mut self.nodes);
-        until(&format!("{wanted} nodes ready"), || plane_and_nodes(plane, own), async || {
-            let listed = nodes.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-            let ready = listed.items.iter().filter(|node| is_ready(node)).count();
-            if ready >= wanted as usize { Ok(()) } else { Err(format!("{ready} ready: {}", reasons(&listed.items))) }
-        })
+        until(
+            &format!("{wanted} nodes ready"),
+            || plane_and_nodes(plane, own),
+            async || {
+                let listed = nodes.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+                let ready = listed.items.iter().filter(|node| is_ready(node)).count();
+                if ready >= wanted as usize {
+                    Ok(())
+                } else {
+                    Err(format!("{ready} ready: {}", reasons(&listed.items)))
+                }
+            },
+        )
         .await?;
         say(&format!("{wanted} node(s) ready after {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
@@ -229,7 +242,8 @@ fn plane_and_nodes(plane: &mut Plane, nodes: &mut [Node]) -> Result<(), Error> {
 
 async fn client(kubeconfig: &Path) -> Result<Client, Error> {
     let read = Kubeconfig::read_from(kubeconfig);
-    let failed = |error: &dyn std::fmt::Display| Error::Other(format!("reading {}: {error}", kubeconfig.display()));
+    let failed =
+        |error: &dyn std::fmt::Display| Error::Other(format!("reading {}: {error}", kubeconfig.display()));
     let read = read.map_err(|error| failed(&error))?;
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(read, &options).await.map_err(|error| failed(&error))?;
@@ -237,19 +251,26 @@ async fn client(kubeconfig: &Path) -> Result<Client, Error> {
 }
 
 async fn wait_for_api(client: &Client, plane: &mut Plane) -> Result<(), Error> {
-    until("the API server ready", || plane.processes().try_for_each(Process::check), async || {
-        let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
-        client.request_text(request).await.map(drop).map_err(|error| error.to_string())
-    })
+    until(
+        "the API server ready",
+        || plane.processes().try_for_each(Process::check),
+        async || {
+            let request =
+                http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
+            client.request_text(request).await.map(drop).map_err(|error| error.to_string())
+        },
+    )
     .await
 }
 
 /// A namespace can be used when the controllers have made its service account.
 async fn wait_for_controllers(client: &Client, plane: &mut Plane) -> Result<(), Error> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    until("the controllers at work", || plane.processes().try_for_each(Process::check), async || {
-        accounts.get("default").await.map(drop).map_err(|error| error.to_string())
-    })
+    until(
+        "the controllers at work",
+        || plane.processes().try_for_each(Process::check),
+        async || accounts.get("default").await.map(drop).map_err(|error| error.to_string()),
+    )
     .await
 }
 

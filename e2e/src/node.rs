@@ -54,15 +54,19 @@ pub(crate) struct Node {
 
 impl Node {
     /// Makes the namespaces, connects them and starts containerd. Needs no API server.
-    pub(crate) fn start(instance: &Instance, network: Network, number: u8, others: &[Self]) -> Result<Self, Error> {
+    pub(crate) fn start(
+        instance: &Instance,
+        network: Network,
+        number: u8,
+        others: &[Self],
+    ) -> Result<Self, Error> {
         let name = format!("node-{number}");
         let dir = instance.dir.join(&name);
         let logs = instance.logs();
         fs::create_dir_all(&dir).context(|| format!("creating {}", dir.display()))?;
         let holder = hold(&name, &logs)?;
         let cgroups = Cgroups::find(instance.index)?;
-        let mut node =
-            Self { number, name, dir, logs, network, cgroups, holder, processes: Vec::new() };
+        let mut node = Self { number, name, dir, logs, network, cgroups, holder, processes: Vec::new() };
         let others: Vec<_> = others.iter().map(|other| (other.number, other.holder.id())).collect();
         network.connect(number, node.holder.id(), &others)?;
         node.cover_folders()?;
@@ -86,7 +90,8 @@ impl Node {
 
         let name = format!("{}-proxy", self.name);
         let proxy = plane.pki.kubeconfig(&name, "system:kube-proxy", "", plane.server())?;
-        let config = self.write("kube-proxy.yaml", &proxy_config(self.network, &self.name, &proxy).to_string())?;
+        let config =
+            self.write("kube-proxy.yaml", &proxy_config(self.network, &self.name, &proxy).to_string())?;
         let mut start = self.inside(binary);
         start.arg("kube-proxy").arg("--config").arg(config);
         self.spawn("kube-proxy", &start)
@@ -227,7 +232,13 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.internal.v1.
     )
 }
 
-fn kubelet_config(network: Network, node: u8, root: &str, resolv: &Path, authority: &Path) -> serde_json::Value {
+fn kubelet_config(
+    network: Network,
+    node: u8,
+    root: &str,
+    resolv: &Path,
+    authority: &Path,
+) -> serde_json::Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -60,7 +60,13 @@ impl Pki {
     }
 
     /// As [`client`](Self::client), and `<name>.kubeconfig` that uses it at `server`.
-    pub(crate) fn kubeconfig(&self, name: &str, user: &str, group: &str, server: &str) -> Result<PathBuf, Error> {
+    pub(crate) fn kubeconfig(
+        &self,
+        name: &str,
+        user: &str,
+        group: &str,
+        server: &str,
+    ) -> Result<PathBuf, Error> {
         self.client(name, user, group)?;
         let config = json!({
             "apiVersion": "v1",

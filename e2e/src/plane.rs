@@ -69,9 +69,10 @@ impl Plane {
     /// Kills a component and starts it again, with the same address.
     pub(crate) fn restart(&mut self, name: &str) -> Result<(), Error> {
         let position = self.processes.iter().position(|(known, _)| *known == name);
-        let (name, process) = self.processes.remove(
-            position.ok_or_else(|| Error::Other(format!("no component of the control plane is called {name}")))?,
-        );
+        let (name, process) =
+            self.processes.remove(position.ok_or_else(|| {
+                Error::Other(format!("no component of the control plane is called {name}"))
+            })?);
         drop(process);
         self.run(name)
     }
@@ -167,11 +168,14 @@ impl Plane {
             "--allow-privileged=true".into(),
         ];
         arguments.extend(match self.network {
-            Some(network) => {
-                [format!("--service-cluster-ip-range={}", network.services()), format!("--advertise-address={address}")]
-            }
+            Some(network) => [
+                format!("--service-cluster-ip-range={}", network.services()),
+                format!("--advertise-address={address}"),
+            ],
             // Nobody reaches the API server by its Service, and loopback may not be advertised.
-            None => ["--service-cluster-ip-range=10.96.0.0/16".into(), "--endpoint-reconciler-type=none".into()],
+            None => {
+                ["--service-cluster-ip-range=10.96.0.0/16".into(), "--endpoint-reconciler-type=none".into()]
+            }
         });
         arguments
     }

@@ -92,7 +92,10 @@ pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
 }
 
 /// A command from a program and its arguments.
-pub(crate) fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn command<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command

@@ -74,7 +74,10 @@ async fn round(client: &Client, dir: &Path) -> Result<(), Error> {
             let path = dir.join(&name);
             fs::create_dir_all(&path).context(|| format!("creating {}", path.display()))?;
             let volume = volume(&name, claim, node, &path)?;
-            volumes.create(&PostParams::default(), &volume).await.context(|| format!("creating volume {name}"))?;
+            volumes
+                .create(&PostParams::default(), &volume)
+                .await
+                .context(|| format!("creating volume {name}"))?;
         }
     }
     let listed = volumes.list(&ListParams::default()).await.context(|| "listing volumes".into())?;
@@ -85,14 +88,23 @@ async fn round(client: &Client, dir: &Path) -> Result<(), Error> {
     for volume in released {
         let name = volume.name_any();
         let _ = fs::remove_dir_all(dir.join(&name));
-        volumes.delete(&name, &DeleteParams::default()).await.context(|| format!("deleting volume {name}"))?;
+        volumes
+            .delete(&name, &DeleteParams::default())
+            .await
+            .context(|| format!("deleting volume {name}"))?;
     }
     Ok(())
 }
 
-fn volume(name: &str, claim: &PersistentVolumeClaim, node: &str, path: &Path) -> Result<PersistentVolume, Error> {
+fn volume(
+    name: &str,
+    claim: &PersistentVolumeClaim,
+    node: &str,
+    path: &Path,
+) -> Result<PersistentVolume, Error> {
     let spec = claim.spec.clone().unwrap_or_default();
-    let capacity: BTreeMap<_, _> = spec.resources.and_then(|resources| resources.requests).unwrap_or_default();
+    let capacity: BTreeMap<_, _> =
+        spec.resources.and_then(|resources| resources.requests).unwrap_or_default();
     let volume = json!({
         "metadata": { "name": name, "annotations": { PROVISIONED_BY: NAME } },
         "spec": {
