@@ -30,8 +30,7 @@ use crate::{ActorShardStatus, ActorType, Duration, Store};
         label_selector_path = ".status.selector"
     ),
     validation = Rule::new("size(self.metadata.name) <= 48 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("metadata.name must be 1 to 48 lower case letters, digits and -, beginning with a letter: pods, services and labels are named after it")
-        .field_path(".metadata.name"),
+        .message("metadata.name must be 1 to 48 lower case letters, digits and -, beginning with a letter: pods, services and labels are named after it"),
     printcolumn(
         name = "Ready",
         type_ = "string",

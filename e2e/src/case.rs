@@ -10,6 +10,7 @@ use kube::discovery::{Scope, pinned_kind};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::capability::missing_for_nodes;
 use crate::cluster::{Cluster, FIELD_MANAGER};
@@ -29,6 +30,24 @@ pub struct Case {
     cluster: &'static Cluster,
     client: Client,
     namespace: String,
+    _turn: Turn,
+}
+
+/// Who may run meanwhile. Held until the namespace was deleted.
+enum Turn {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+impl Turn {
+    async fn wait(alone: bool) -> Self {
+        static TURNS: RwLock<()> = RwLock::const_new(());
+        if alone {
+            Self::Alone { _guard: TURNS.write().await }
+        } else {
+            Self::Shared { _guard: TURNS.read().await }
+        }
+    }
 }
 
 impl Case {
@@ -37,11 +56,7 @@ impl Case {
     /// # Panics
     /// When no cluster could be started, or it does not answer.
     pub async fn api_only() -> Self {
-        let cluster = blocking(Cluster::shared).await;
-        blocking(|| cluster.install_crds()).await;
-        let client = done(cluster.client().await);
-        let namespace = done(create_namespace(&client).await);
-        Self { cluster, client, namespace }
+        Self::begin(Turn::wait(false).await).await
     }
 
     /// For tests whose pods run: at least so many nodes are ready. `None`, said loudly, if this
@@ -51,6 +66,25 @@ impl Case {
     /// When no cluster could be started, it does not answer, or its nodes do not become ready; with
     /// `CORALLITE_E2E_REQUIRE_NODES` also instead of `None`.
     pub async fn on_nodes(nodes: u8) -> Option<Self> {
+        Self::begin_on_nodes(nodes, false).await
+    }
+
+    /// As [`on_nodes`](Self::on_nodes), for tests that break what others rely on (the API server, a
+    /// node, cluster-wide objects): no other case exists meanwhile, and the cluster is one that was
+    /// started for these tests. `None`, said loudly, on an existing cluster.
+    ///
+    /// # Panics
+    /// As [`on_nodes`](Self::on_nodes).
+    pub async fn alone_on_nodes(nodes: u8) -> Option<Self> {
+        let cluster = blocking(Cluster::shared).await;
+        if !cluster.is_own() {
+            say(&format!("SKIPPED {}: it would break a cluster that is not its own", test_name()));
+            return None;
+        }
+        Self::begin_on_nodes(nodes, true).await
+    }
+
+    async fn begin_on_nodes(nodes: u8, alone: bool) -> Option<Self> {
         let cluster = blocking(Cluster::shared).await;
         let missing = if cluster.is_own() { missing_for_nodes() } else { Vec::new() };
         if !missing.is_empty() {
@@ -61,14 +95,23 @@ impl Case {
             say(&format!("SKIPPED {}: {why}", test_name()));
             return None;
         }
+        let turn = Turn::wait(alone).await;
         blocking(move || cluster.have_nodes(nodes)).await;
-        let case = Self::api_only().await;
+        let case = Self::begin(turn).await;
         let accounts = case.api::<ServiceAccount>();
         eventually("the namespace has its service account", NAMESPACE_WITHIN, async || {
             accounts.get("default").await.map(drop).map_err(|error| error.to_string())
         })
         .await;
         Some(case)
+    }
+
+    async fn begin(turn: Turn) -> Self {
+        let cluster = blocking(Cluster::shared).await;
+        blocking(|| cluster.install_crds()).await;
+        let client = done(cluster.client().await);
+        let namespace = done(create_namespace(&client).await);
+        Self { cluster, client, namespace, _turn: turn }
     }
 
     /// The namespace's name.

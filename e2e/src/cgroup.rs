@@ -22,6 +22,8 @@ pub(crate) struct Cgroups {
     name: String,
     /// One for version 2, one per controller for version 1.
     hierarchies: Vec<PathBuf>,
+    /// A version 2 beside version 1, without controllers: only containerd makes groups there.
+    beside: Vec<PathBuf>,
 }
 
 impl Cgroups {
@@ -33,12 +35,13 @@ impl Cgroups {
             let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
             lines.filter(|words| words.get(2) == Some(&kind)).map(|words| PathBuf::from(words[1])).collect()
         };
-        let version_1 = of("cgroup");
-        let hierarchies = if version_1.is_empty() { of("cgroup2") } else { version_1 };
+        let (version_1, version_2) = (of("cgroup"), of("cgroup2"));
+        let (hierarchies, beside) =
+            if version_1.is_empty() { (version_2, Vec::new()) } else { (version_1, version_2) };
         if hierarchies.is_empty() {
             return Err(Error::Other("no cgroup hierarchy is mounted".into()));
         }
-        Ok(Self { name: format!("corallite-{index}"), hierarchies })
+        Ok(Self { name: format!("corallite-{index}"), hierarchies, beside })
     }
 
     /// Makes the groups of a node and returns the kubelet's `cgroupRoot`.
@@ -80,7 +83,7 @@ impl Cgroups {
     }
 
     fn roots(&self) -> Vec<PathBuf> {
-        self.hierarchies.iter().map(|hierarchy| hierarchy.join(&self.name)).collect()
+        self.hierarchies.iter().chain(&self.beside).map(|hierarchy| hierarchy.join(&self.name)).collect()
     }
 }
 

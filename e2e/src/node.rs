@@ -104,11 +104,6 @@ impl Node {
         run(&mut inside(self.holder.id(), "ctr", &arguments)).map(drop)
     }
 
-    /// The node's name in the cluster.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// All processes.
     pub(crate) fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
         self.processes.iter_mut()
