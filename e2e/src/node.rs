@@ -212,6 +212,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.internal.v1.
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
   disable_apparmor = true
+  # A machine in a container may not ask for a better score than it was started with.
+  restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{}"
