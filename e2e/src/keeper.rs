@@ -101,6 +101,9 @@ pub async fn keep(attached: bool, nodes: u8, kubeconfig_out: Option<&Path>) -> R
     if let Some(path) = kubeconfig_out {
         fs::copy(keeper.plane.kubeconfig(), path).context(|| format!("writing {}", path.display()))?;
     }
+    if !attached {
+        say(&format!("ready; Ctrl-C removes it: export KUBECONFIG={}", keeper.plane.kubeconfig().display()));
+    }
     answer(&Answer::Up { kubeconfig: keeper.plane.kubeconfig(), binary: keeper.binary.clone() });
     let volumes = volumes::provision(keeper.client.clone(), keeper.instance.dir.join("volumes"));
     tokio::select! {

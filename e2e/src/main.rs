@@ -24,9 +24,9 @@ enum Action {
         /// Nodes that run pods.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=i64::from(NODES_MAX)))]
         nodes: u8,
-        /// Where the administrator's credentials are written.
-        #[arg(long, default_value = "kubeconfig")]
-        kubeconfig: PathBuf,
+        /// Where the administrator's credentials are copied to; they name files that go with the cluster.
+        #[arg(long)]
+        kubeconfig: Option<PathBuf>,
     },
     /// Say what this machine lacks for nodes.
     Doctor,
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 fn run(action: Action) -> Result<(), Error> {
     match action {
         Action::Build => println!("{}", ensure_components()?.display()),
-        Action::Up { nodes, kubeconfig } => block_on(keep(false, nodes, Some(&kubeconfig)))?,
+        Action::Up { nodes, kubeconfig } => block_on(keep(false, nodes, kubeconfig.as_deref()))?,
         Action::Keep => block_on(keep(true, 0, None))?,
         Action::Doctor => doctor(),
         Action::Image { reference, program, archive } => image(&reference, &program, &archive)?,

@@ -187,3 +187,27 @@ async fn cluster_cuts_a_node_off_and_connects_it_again() {
     tokio::task::spawn_blocking(move || cluster.set_wire(number, true)).await.unwrap().unwrap();
     assert_eq!(answer("GET", &address, "/", "").await, "probe-0");
 }
+
+#[tokio::test]
+async fn cluster_runs_a_program_of_this_machine_with_its_libraries() {
+    let Some(case) = Case::on_nodes(1).await else { return };
+    let program = Path::new(env!("CARGO_BIN_EXE_corallite-e2e"));
+    let reference = "corallite.dev/own:e2e";
+    case.load(Image::of_program(reference, "/own", program).unwrap()).await;
+    let container =
+        json!({ "name": "own", "image": reference, "imagePullPolicy": "Never", "args": ["doctor"] });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "own" },
+        "spec": { "restartPolicy": "Never", "containers": [container] },
+    });
+    case.apply_object(pod).await.unwrap();
+    let pods = case.api::<Pod>();
+    eventually("the program has ended well", START_WITHIN, async || {
+        let status = pods.get("own").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        if status.phase.as_deref() == Some("Succeeded") { Ok(()) } else { Err(format!("{status:?}")) }
+    })
+    .await;
+    // It ran as the user of the image.
+    let logs = case.kubectl(["logs", "own"]).await;
+    assert!(logs.contains("not root"), "{logs}");
+}
