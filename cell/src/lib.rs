@@ -2,7 +2,7 @@
 //!
 //! In reading order: what things are called and how large they may be, what a request is and what
 //! becomes of it; then the path of a command: [`gateway`], [`router`], [`lane`], [`behavior`],
-//! [`store`]; then how a cell starts and stops.
+//! [`store`]; then how a cell starts and stops; then what it is to the cluster it runs in.
 
 pub mod env;
 pub mod ids;
@@ -23,4 +23,9 @@ pub mod cell;
 pub mod metrics;
 pub mod registry;
 pub mod serve;
+pub mod served;
+
+pub mod config;
+pub mod control;
+pub mod signals;
 pub mod telemetry;

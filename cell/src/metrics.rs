@@ -57,6 +57,8 @@ struct Families {
     activation_duration: Histograms,
     events: Family<Labels, Counter>,
     snapshots: Family<Labels, Counter>,
+    behavior_version: Family<Labels, Gauge>,
+    behavior_refused: Family<Labels, Gauge>,
     resident_actors: Family<Labels, Gauge>,
     queued_commands: Family<Labels, Gauge>,
     script_heap: Family<Labels, Gauge>,
@@ -87,6 +89,11 @@ pub struct TypeMetrics {
     pub events: Counter,
     /// `corallite_snapshots_total{type}`: snapshots made durable.
     pub snapshots: Counter,
+    /// `corallite_behavior_version{type}`: number of the version served; set when it is taken.
+    pub behavior_version: Gauge,
+    /// `corallite_behavior_refused{type}`: 1 while the configured behavior is refused and an earlier
+    /// version goes on, else 0.
+    pub behavior_refused: Gauge,
 }
 
 /// What one lane says of itself. Gauges are set to what the lane holds now; a lane sets only its own.
@@ -243,6 +250,8 @@ impl Families {
             activation_duration: Family::new_with_constructor(work),
             events: Family::default(),
             snapshots: Family::default(),
+            behavior_version: Family::default(),
+            behavior_refused: Family::default(),
             resident_actors: Family::default(),
             queued_commands: Family::default(),
             script_heap: Family::default(),
@@ -271,6 +280,16 @@ impl Families {
         );
         registry.register("events", "Events made durable", self.events.clone());
         registry.register("snapshots", "Snapshots made durable", self.snapshots.clone());
+        registry.register(
+            "behavior_version",
+            "Number of the behavior version served",
+            self.behavior_version.clone(),
+        );
+        registry.register(
+            "behavior_refused",
+            "1 while the configured behavior is refused and an earlier version goes on",
+            self.behavior_refused.clone(),
+        );
     }
 
     fn register_lanes(&self, registry: &mut Registry) {
@@ -301,6 +320,8 @@ impl Families {
             activation_duration: self.activation_duration.get_or_create_owned(&labels),
             events: self.events.get_or_create_owned(&labels),
             snapshots: self.snapshots.get_or_create_owned(&labels),
+            behavior_version: self.behavior_version.get_or_create_owned(&labels),
+            behavior_refused: self.behavior_refused.get_or_create_owned(&labels),
         }
     }
 

@@ -61,6 +61,8 @@ pub struct Version {
     pub source: Arc<BehaviorSource>,
     /// What it offers.
     pub interface: Interface,
+    /// What identifies its content: xxh3-128 of all that makes up a version.
+    pub content: Bytes,
     /// Why the spec's behavior is not the one served, if it is not.
     pub refused: Option<ScriptError>,
 }
@@ -169,7 +171,7 @@ impl Registry {
                     ActorSpec { source: stored.source.into(), file: stored.file.into(), ..actor.clone() };
                 let source = Arc::new(source_of(type_id, ordinal, &old, known_types));
                 let interface = load_scratch(engine, &source, &type_name)?;
-                Ok(Version { source, interface, refused: Some(error) })
+                Ok(Version { source, interface, content: stored.content_hash, refused: Some(error) })
             }
             accepted => accepted,
         }
@@ -195,7 +197,7 @@ impl Registry {
         let actor = ActorSpec::new(type_name, &stored.file, &stored.source);
         let source = Arc::new(source_of(type_id, ordinal, &actor, known_types));
         let interface = load_scratch(engine, &source, type_name)?;
-        Ok(Version { source, interface, refused: None })
+        Ok(Version { source, interface, content: stored.content_hash, refused: None })
     }
 
     /// The stored version of the spec's behavior; written if it is new and can stand in for those
@@ -235,7 +237,7 @@ impl Registry {
         let ordinal = if same { before } else { before + 1 };
         let source = Arc::new(source_of(type_id, ordinal, actor, known_types));
         let interface = load_scratch(engine, &source, &actor.type_name)?;
-        let version = Version { source, interface, refused: None };
+        let version = Version { source, interface, content: hash.clone(), refused: None };
         if same {
             return Ok((version, None));
         }

@@ -28,6 +28,8 @@ use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError, Version};
 use crate::router::BucketSpace;
 use crate::router::owner::{ClaimError, Session};
+pub use crate::served::{ReloadError, VersionAccepted};
+use crate::served::{Served, on_scratch_engine};
 use crate::spec::{ActorSpec, ShardSpec};
 use crate::store::embedded::{EmbeddedStore, OpenError, Options};
 use crate::store::key::Keys;
@@ -109,32 +111,9 @@ pub enum StartError {
     },
 }
 
-/// Why a behavior was not taken: with file and line. The old version goes on.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The shard has no such actor type; types are added by a restart.
-    #[error("the running shard has no actor type {0}; restart to add it")]
-    UnknownType(Arc<str>),
-    /// The version is not taken.
-    #[error(transparent)]
-    Refused(#[from] RegistryError),
-    /// The version cannot read a state that is in memory.
-    #[error(transparent)]
-    States(#[from] ScriptError),
-}
-
-/// A behavior was taken.
-#[derive(Clone, Copy, Debug)]
-pub struct VersionAccepted {
-    /// 1 for the first version the shard ever had of this type, then counting up.
-    pub ordinal: u32,
-}
-
 /// A running cell.
 pub struct Running {
-    cell: Cell,
-    registry: Registry,
-    type_names: Arc<[Arc<str>]>,
+    served: Served,
     addresses: Listeners,
     interfaces: Vec<(Arc<str>, Interface)>,
     refused: Vec<(Arc<str>, ScriptError)>,
@@ -156,10 +135,11 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let listeners = bind(config.listeners).await?;
+    let early = gateway::Early::start(&listeners, "the store to be opened");
     let store = open(&config.store, &clock).await?;
     // A folder is one shard's.
     let alone = matches!(config.store, StoreConfig::Embedded { .. });
-    start_with(config, listeners, store, clock, alone).await
+    start_with(config, listeners, early, store, clock, alone).await
 }
 
 /// As [`start`], on a store that is open already; `config.store` is not looked at.
@@ -168,17 +148,20 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// As [`start`].
 pub async fn start_on(config: Config, store: Arc<dyn Store>) -> Result<Running, StartError> {
     let listeners = bind(config.listeners).await?;
-    start_with(config, listeners, store, Arc::new(MachineClock), false).await
+    let early = gateway::Early::start(&listeners, "the store");
+    start_with(config, listeners, early, store, Arc::new(MachineClock), false).await
 }
 
 async fn start_with(
     config: Config,
     listeners: gateway::Listeners,
+    early: gateway::Early,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     alone: bool,
 ) -> Result<Running, StartError> {
     let spec = &config.spec;
+    early.waits_for("the behaviors to be loaded");
     let keys = Keys::new(&format!("{}/{}", spec.namespace, spec.name));
     let registry = Registry { store: store.clone(), keys: keys.clone() };
     if alone {
@@ -187,6 +170,7 @@ async fn start_with(
     registry.check_identity(spec).await?;
     let type_names: Arc<[Arc<str>]> = registry.intern_types(spec).await?.into();
     let versions = resolve_versions(&registry, spec, &type_names).await?;
+    early.waits_for("the buckets to be claimed and read");
     let session_id = SessionId(uuid::Uuid::new_v4().as_u128());
     let session = Session::start(store.clone(), keys.clone(), "cell-0", session_id, clock.now_ms()).await?;
     session.plan_alone(spec.buckets).await?;
@@ -195,18 +179,18 @@ async fn start_with(
     let lanes = start_lanes(&config, &session, &versions, &type_names, &clock, &metrics, &serving).await?;
     let space = BucketSpace { buckets: spec.buckets, root_before_colon: spec.root_before_colon };
     let cell = Cell::new(space, &type_names, lanes.handles.clone(), clock, serving.clone());
+    let served = Served::new(cell.clone(), registry, session_id, spec.buckets, &versions, metrics.clone());
     let addresses = addresses(&listeners, config.listeners);
+    early.stop().await;
     let (stop_gateway, stopped) = oneshot::channel::<()>();
-    let gateway = tokio::spawn(gateway::serve(cell.clone(), metrics, listeners, async {
+    let gateway = tokio::spawn(gateway::serve(cell, metrics, listeners, async {
         // The sender is dropped only when the cell is.
         let _ = stopped.await;
     }));
     serving.store(true, Ordering::Release);
     let name = |version: &Version| version.source.type_name.clone();
     Ok(Running {
-        cell,
-        registry,
-        type_names,
+        served,
         addresses,
         interfaces: versions.iter().map(|v| (name(v), v.interface.clone())).collect(),
         refused: versions.iter().filter_map(|v| Some((name(v), v.refused.clone()?))).collect(),
@@ -221,34 +205,18 @@ async fn start_with(
 }
 
 impl Running {
-    /// Takes a new version of an actor type's behavior: prepared by every lane, then stored, then
-    /// used.
+    /// See [`Served::reload`].
     ///
     /// # Errors
     /// It does not load, or cannot read what is recorded.
     pub async fn reload(&self, actor: ActorSpec) -> Result<VersionAccepted, ReloadError> {
-        let at = self.type_names.iter().position(|name| *name == actor.type_name);
-        let type_id = at.and_then(|at| u32::try_from(at).ok()).map(TypeId);
-        let type_id = type_id.ok_or_else(|| ReloadError::UnknownType(actor.type_name.clone()))?;
-        let (version, row) = {
-            let registry = self.registry.clone();
-            let known = self.type_names.clone();
-            let handle = tokio::runtime::Handle::current();
-            on_scratch_engine(move |engine| {
-                handle.block_on(registry.candidate(engine, type_id, &actor, &known))
-            })
-            .await?
-        };
-        let ordinal = version.source.key.ordinal;
-        let Some(row) = row else { return Ok(VersionAccepted { ordinal }) };
-        if let Err(error) = self.cell.prepare(&version.source).await {
-            self.cell.settle_version(&version.source, false);
-            return Err(error.into());
-        }
-        let written = self.registry.write_version(version.source.key, &row).await;
-        self.cell.settle_version(&version.source, written.is_ok());
-        written?;
-        Ok(VersionAccepted { ordinal })
+        self.served.reload(actor).await
+    }
+
+    /// What it serves, for those who report and change it.
+    #[must_use]
+    pub fn served(&self) -> &Served {
+        &self.served
     }
 
     /// Where it listens.
@@ -260,7 +228,7 @@ impl Running {
     /// The cell itself.
     #[must_use]
     pub fn cell(&self) -> &Cell {
-        &self.cell
+        self.served.cell()
     }
 
     /// What each actor type offers.
@@ -334,18 +302,6 @@ async fn open(store: &StoreConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Sto
             Ok(Arc::new(store))
         }
     }
-}
-
-/// Runs `work` with an engine of its own, on a thread of its own: engines do not change threads.
-async fn on_scratch_engine<T: Send + 'static>(
-    work: impl FnOnce(&mut QuickJsEngine) -> Result<T, RegistryError> + Send + 'static,
-) -> Result<T, RegistryError> {
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut engine = QuickJsEngine::new().map_err(|error| RegistryError::Engine(error.to_string()))?;
-        work(&mut engine)
-    })
-    .await;
-    ended.unwrap_or_else(|error| Err(RegistryError::Engine(error.to_string())))
 }
 
 async fn resolve_versions(

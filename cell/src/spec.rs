@@ -1,5 +1,9 @@
 //! What a cell is told to serve: the resolved form of an `ActorShard`, behaviors read, defaults
-//! filled in. The command line and the operator make it; the cell never sees YAML.
+//! filled in. The command line makes it of files that people write, [`crate::config`] of the folder
+//! that the operator renders; both by [`declared`]. [`change`] says what a running cell takes over.
+
+pub mod change;
+pub mod declared;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@
 mod admin;
 mod body;
 mod convert;
+mod early;
 mod grpc;
 mod http;
 mod intake;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use early::Early;
 pub use position::{PositionError, decode as decode_position, encode as encode_position};
 pub use serve::{Listeners, Stopped, serve};
 

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 /// How often readiness is asked for the gRPC health service.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 /// How long scrapes under way may take after all else has stopped.
-const ADMIN_GRACE: Duration = Duration::from_secs(1);
+pub(super) const ADMIN_GRACE: Duration = Duration::from_secs(1);
 /// Bytes in flight on a gRPC connection and call: enough for a stream at full rate.
 const WINDOW_BYTES: u32 = 4 << 20;
 /// An idle gRPC connection is asked whether it is alive this often.
@@ -137,7 +137,7 @@ async fn serve_http<S: Service>(listener: TcpListener, gateway: Gateway<S>, stop
     listen("http", listener, stop, |io| http1_builder().serve_connection(io, service.clone())).await;
 }
 
-async fn serve_admin<F>(listener: TcpListener, filter: F, stop: watch::Receiver<bool>)
+pub(super) async fn serve_admin<F>(listener: TcpListener, filter: F, stop: watch::Receiver<bool>)
 where
     F: warp::Filter<Error = warp::Rejection> + Clone + Send + Sync + 'static,
     F::Extract: warp::Reply,

@@ -6,8 +6,6 @@
 mod banner;
 mod cell;
 mod local;
-mod reload;
-mod signals;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -16,12 +14,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use corallite_cell::signals::Signals;
 use corallite_cell::spec::ShardSpec;
+use corallite_cell::spec::change::{Change, changes};
 use tracing_subscriber::EnvFilter;
 
 use crate::dev::cell::{Config, DeliveryLimits, Listeners, Running, StoreConfig};
-use crate::dev::reload::Change;
-use crate::dev::signals::Signals;
 use crate::{exit, manifest};
 
 const EXAMPLES: &str = "\
@@ -222,7 +220,7 @@ async fn reload(running: &Running, spec: &mut ShardSpec, paths: &[PathBuf]) {
         Ok(reading) => reading.spec,
         Err(error) => return say(&format!("not taken: {error}\n")),
     };
-    for change in reload::changes(spec, &after) {
+    for change in changes(spec, &after) {
         match change {
             Change::NeedsRestart(why) => say(&format!("{why}\n")),
             Change::Reload(actor) => {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-use corallite_cell::behavior::{Schema, ScriptError, ScriptLimits};
+use corallite_cell::behavior::ScriptError;
 use corallite_cell::spec::{ActorSpec, ShardSpec};
-use corallite_crds::{ActorShard, ActorType, IdRoot, JsonSchemas, SchemaDocument};
+use corallite_crds::{ActorShard, ActorType};
 use serde_json::Value;
 
 use super::configs::{Kustomization, Missing, Text, inline, text_of_map};
@@ -94,7 +94,7 @@ pub fn resolve(
                     first_line: text.first_line,
                     at: text.at,
                 });
-                actors.push(actor_spec(actor, &name, &text.text));
+                actors.push(ActorSpec::declared(actor, &name, &text.text));
             }
             Err(finding) => findings.push(finding),
         }
@@ -102,13 +102,7 @@ pub fn resolve(
     if !findings.is_empty() {
         return Err(findings);
     }
-    let spec = ShardSpec {
-        namespace: namespace.to_owned(),
-        name: shard.metadata.name.clone().unwrap_or_default(),
-        buckets: shard.spec.buckets,
-        root_before_colon: shard.spec.id_root == IdRoot::BeforeColon,
-        actors,
-    };
+    let spec = ShardSpec::declared(&shard, namespace, actors);
     Ok(LoadedShard { spec, object: shard, document: document.clone(), behaviors })
 }
 
@@ -157,46 +151,4 @@ pub fn list(names: &[impl AsRef<str>]) -> String {
         return "none".to_owned();
     }
     names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
-}
-
-fn actor_spec(actor: &ActorType, file: &str, source: &str) -> ActorSpec {
-    let schema = actor.schema.as_ref().and_then(|schema| schema.json_schema.as_ref());
-    ActorSpec {
-        schema: schema.map(|schema| Arc::new(json_schema(schema))),
-        snapshot_every_events: actor.snapshot.every_events,
-        passivation_idle_seconds: actor.passivation.idle_seconds,
-        script: ScriptLimits {
-            command_ms: actor.limits.command_milliseconds,
-            state_bytes: actor.limits.state_bytes,
-        },
-        mailbox_commands: actor.limits.mailbox_commands,
-        ..ActorSpec::new(&actor.type_name, file, source)
-    }
-}
-
-fn json_schema(schemas: &JsonSchemas) -> Schema {
-    let text = |document: &SchemaDocument| Value::Object(document.0.clone()).to_string();
-    Schema {
-        commands: schemas.commands.iter().map(|(name, document)| (name.clone(), text(document))).collect(),
-        events: schemas.events.iter().map(|(name, document)| (name.clone(), text(document))).collect(),
-        state: schemas.state.as_ref().map(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use corallite_crds::{Limits, Passivation, Snapshot};
-
-    use super::*;
-
-    #[test]
-    fn the_defaults_of_the_resource_are_the_defaults_of_the_cell() {
-        let cell = ActorSpec::new("T", "t.js", "");
-        assert_eq!(Snapshot::default().every_events, cell.snapshot_every_events);
-        assert_eq!(Passivation::default().idle_seconds, cell.passivation_idle_seconds);
-        let limits = Limits::default();
-        assert_eq!(limits.command_milliseconds, cell.script.command_ms);
-        assert_eq!(limits.state_bytes, cell.script.state_bytes);
-        assert_eq!(limits.mailbox_commands, cell.mailbox_commands);
-    }
 }

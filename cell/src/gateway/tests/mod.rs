@@ -1,6 +1,7 @@
 //! The gateway from outside: real connections on free ports, a scripted cell behind.
 
 mod commands;
+mod early;
 mod grpc;
 mod http;
 mod inputs;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Listens from when it is made: nothing is missed while the cell starts.
+/// Signals of this process that ask it to stop. Listens from when it is made: nothing is missed while the cell starts.
 pub struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,

@@ -1,6 +1,7 @@
-//! What to do about changed manifests: which actor types get a new version, and what needs a restart.
+//! What a running cell does about a changed spec: which actor types get a new version, and what needs
+//! a restart.
 
-use corallite_cell::spec::{ActorSpec, ShardSpec};
+use super::{ActorSpec, ShardSpec};
 
 /// One consequence of a change.
 #[derive(Debug)]
@@ -11,7 +12,8 @@ pub enum Change {
     NeedsRestart(String),
 }
 
-/// What differs between two readings of the manifests.
+/// What differs between two readings of a shard's manifest.
+#[must_use]
 pub fn changes(before: &ShardSpec, after: &ShardSpec) -> Vec<Change> {
     let mut changes = Vec::new();
     let identity =
@@ -25,7 +27,7 @@ pub fn changes(before: &ShardSpec, after: &ShardSpec) -> Vec<Change> {
     for actor in &after.actors {
         match find(before, actor) {
             None => changes.push(Change::NeedsRestart(format!(
-                "{} is a new actor type; stop and start again to serve it",
+                "{} is a new actor type; it is served after a restart",
                 actor.type_name
             ))),
             Some(old) if differ(old, actor) => changes.push(Change::Reload(actor.clone())),
@@ -34,7 +36,7 @@ pub fn changes(before: &ShardSpec, after: &ShardSpec) -> Vec<Change> {
     }
     for gone in before.actors.iter().filter(|actor| find(after, actor).is_none()) {
         changes.push(Change::NeedsRestart(format!(
-            "{} is no longer declared; it is served until this stops",
+            "{} is no longer declared; it is served until a restart",
             gone.type_name
         )));
     }
