@@ -21,6 +21,8 @@ pub const DURATION: Duration = Duration::from_secs(15);
 /// How long the holder tries to renew before it gives up. Shorter than [`DURATION`], so that it stops
 /// before another begins.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one request for it may take before it is made again.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often the Lease is looked at.
 pub const PERIOD: Duration = Duration::from_secs(2);
 
@@ -74,17 +76,18 @@ impl Candidate {
         loop {
             tokio::time::sleep(PERIOD).await;
             let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
-            match tokio::time::timeout(left, self.attempt()).await {
+            match tokio::time::timeout(left.min(ATTEMPT_TIMEOUT), self.attempt()).await {
                 Ok(Ok(true)) => renewed = Instant::now(),
                 Ok(Ok(false)) => {
                     tracing::error!(lease = self.name, "another operator took the lease");
                     return;
                 }
                 Ok(Err(error)) => tracing::warn!(%error, lease = self.name, "cannot renew the lease"),
-                Err(_) => {
+                Err(_) if renewed.elapsed() >= RENEW_DEADLINE => {
                     tracing::error!(lease = self.name, "the lease could not be renewed in time");
                     return;
                 }
+                Err(_) => tracing::warn!(lease = self.name, "no answer to a renewal; asking again"),
             }
         }
     }

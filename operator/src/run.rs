@@ -50,8 +50,8 @@ pub enum RunError {
     /// The admin address cannot be listened on.
     #[error("cannot listen on the admin address: {0}")]
     Admin(#[source] std::io::Error),
-    /// Another operator leads.
-    #[error("the lease was lost; another operator leads")]
+    /// Another operator leads, or may soon.
+    #[error("the lease was lost; another operator may lead now")]
     LeaseLost,
     /// A part ended that should not.
     #[error("{0} ended early")]
@@ -72,11 +72,11 @@ struct Parts {
 /// # Errors
 /// See [`RunError`].
 pub async fn run(config: Run) -> Result<(), RunError> {
-    let client = Client::try_default().await.map_err(|error| RunError::Client(Box::new(error)))?;
+    let client = connect().await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Admin)?;
     let identity = config.identity();
     let parts = Parts {
-        client: client.clone(),
+        client,
         metrics: Arc::default(),
         readiness: Readiness::default(),
         service_monitors: Arc::default(),
@@ -84,8 +84,10 @@ pub async fn run(config: Run) -> Result<(), RunError> {
     };
     parts.readiness.set(DEFINITION, true);
     let config = &parts.config;
+    // A connection of its own: a renewal does not queue behind the work on many shards.
+    let own = connect().await?;
     let mut candidate =
-        Candidate::new(client, &config.namespace, &config.lease_name, &identity, clock::machine());
+        Candidate::new(own, &config.namespace, &config.lease_name, &identity, clock::machine());
     let admin = crate::admin::serve(config.admin, Arc::clone(&parts.metrics), parts.readiness.clone());
     let result = tokio::select! {
         ended = admin => Err(ended.map_or_else(RunError::Admin, |()| RunError::Ended("the admin listener"))),
@@ -99,6 +101,10 @@ pub async fn run(config: Run) -> Result<(), RunError> {
         tracing::warn!(%error, "the lease was not given up; it runs out");
     }
     result
+}
+
+async fn connect() -> Result<Client, RunError> {
+    Client::try_default().await.map_err(|error| RunError::Client(Box::new(error)))
 }
 
 /// Waits for the definition and the lease, then works. Returns when that comes to an end.
