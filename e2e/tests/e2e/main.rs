@@ -1,0 +1,11 @@
+//! Corallite on a real Kubernetes, by level:
+//!
+//! - `admit_*`: the API server alone. What the CRDs accept, and what they refuse with which words.
+//! - `cluster_*`: the cluster itself, as far as the other tests rely on it. Needs nodes.
+//!
+//! One binary, so that all of them share one cluster.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod admit;
+mod cluster;
