@@ -103,8 +103,11 @@ async fn api_a_rollout_under_load_loses_and_doubles_nothing() {
         if is_new { Ok(()) } else { Err(format!("{:?}: {image:?}", pod.metadata.uid)) }
     })
     .await;
-    let shard = wait_ready(&case).await;
-    assert_eq!(shard.status.unwrap().updated_cells, Some(1));
+    eventually("the status tells the end of the rollout", READY_WITHIN, async || {
+        let updated = wait_ready(&case).await.status.and_then(|status| status.updated_cells);
+        if updated == Some(1) { Ok(()) } else { Err(format!("{updated:?} updated")) }
+    })
+    .await;
     load.wait_for_each(load.least() + COMMANDS_LEAST).await;
     load.ended.store(true, Ordering::SeqCst);
     for client in clients {
