@@ -65,7 +65,11 @@ async fn client(number: u64, shop: Shop, load: Arc<Load>) {
             match answer {
                 Ok((StatusCode::OK, answer)) => break answer["reply"]["available"].clone(),
                 // Only what may pass is tried again: a refusal would be a defect.
-                Ok((status, answer)) => assert!(status.is_server_error(), "{status}: {answer}"),
+                Ok((status, answer)) => {
+                    let error = &answer["error"];
+                    let may_pass = error["retryable"] == true || error["outcome"] == "unknown";
+                    assert!(may_pass, "{id}: {status}: {answer}");
+                }
                 Err(_) => {}
             }
             load.retries.fetch_add(1, Ordering::SeqCst);
