@@ -6,10 +6,14 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 /// How long one exchange may take: longer than the longest wait that a request can ask a cell for.
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a connection may take. One to a pod that is just going gets no answer at all.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Sends a request on a connection of its own and returns the answer's status and body.
 ///
@@ -17,7 +21,9 @@ const EXCHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// When no whole answer came; whether the request was carried out is unknown then.
 pub async fn send(request: Request<String>) -> Result<(StatusCode, String), String> {
     let target = request.uri().clone();
-    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECTED_WITHIN));
+    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
     let exchange = async {
         let answer = client
             .request(request.map(|body| Full::new(Bytes::from(body))))

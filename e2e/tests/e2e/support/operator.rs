@@ -70,7 +70,7 @@ impl Operator {
 
     /// A scrape.
     pub async fn metrics(&self) -> Metrics {
-        Metrics(http::get(&format!("{}/metrics", self.admin)).await.unwrap())
+        Metrics(http::get(&format!("{}/metrics", self.admin())).await.unwrap())
     }
 
     /// Everything that it has logged.
