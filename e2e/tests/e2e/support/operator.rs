@@ -1,6 +1,6 @@
 //! The operator as a process of the test: the real binary, with the administrator's credentials.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ pub async fn binary(name: &'static str) -> PathBuf {
 }
 
 /// The process ends with the thread that starts it, so also when the tests are killed.
-fn bound_to_this_thread(program: &PathBuf) -> Command {
+fn bound_to_this_thread(program: &Path) -> Command {
     if cfg!(target_os = "linux") {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
