@@ -1,6 +1,7 @@
 //! What this machine lacks for nodes. The API server alone needs nothing but Go.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use crate::cgroup::Cgroups;
 use crate::node::cni_plugins;
@@ -10,9 +11,14 @@ use crate::process::{command, run};
 const TOOLS: [&str; 11] =
     ["containerd", "ctr", "runc", "nft", "ip", "nsenter", "unshare", "setpriv", "mount", "umount", "sysctl"];
 
-/// Reasons why no node can run here; empty if nodes can.
+/// Reasons why no node can run here; empty if nodes can. Looked at once.
 #[must_use]
 pub fn missing_for_nodes() -> Vec<String> {
+    static MISSING: OnceLock<Vec<String>> = OnceLock::new();
+    MISSING.get_or_init(look).clone()
+}
+
+fn look() -> Vec<String> {
     if !rustix::process::geteuid().is_root() {
         return vec!["not root: nodes need namespaces, mounts and control groups".into()];
     }
@@ -24,7 +30,9 @@ pub fn missing_for_nodes() -> Vec<String> {
     if let Err(error) = cni_plugins() {
         missing.push(format!("{error} (e2e/install-node-tools installs them)"));
     }
-    if let Err(error) = Cgroups::find(u8::MAX).and_then(|cgroups| {
+    // Others may look at the same time.
+    let probe = format!("probe-{}", std::process::id());
+    if let Err(error) = Cgroups::find(&probe).and_then(|cgroups| {
         let created = cgroups.create("probe");
         cgroups.remove();
         created

@@ -27,8 +27,8 @@ pub(crate) struct Cgroups {
 }
 
 impl Cgroups {
-    /// Finds what the machine has. Creates nothing.
-    pub(crate) fn find(index: u8) -> Result<Self, Error> {
+    /// Finds what the machine has, for the cluster of this name. Creates nothing.
+    pub(crate) fn find(cluster: &str) -> Result<Self, Error> {
         let mounts =
             fs::read_to_string("/proc/self/mounts").context(|| "reading /proc/self/mounts".into())?;
         let of = |kind: &str| -> Vec<PathBuf> {
@@ -41,7 +41,7 @@ impl Cgroups {
         if hierarchies.is_empty() {
             return Err(Error::Other("no cgroup hierarchy is mounted".into()));
         }
-        Ok(Self { name: format!("corallite-{index}"), hierarchies, beside })
+        Ok(Self { name: format!("corallite-{cluster}"), hierarchies, beside })
     }
 
     /// Makes the groups of a node and returns the kubelet's `cgroupRoot`.

@@ -63,7 +63,7 @@ impl Drop for Instance {
 /// Removes whatever a cluster of this number has on the machine; nothing is fine.
 fn clear(dir: &Path, index: u8) {
     if rustix::process::geteuid().is_root() {
-        if let Ok(cgroups) = Cgroups::find(index) {
+        if let Ok(cgroups) = Cgroups::find(&index.to_string()) {
             cgroups.remove();
         }
         Network { index }.remove();

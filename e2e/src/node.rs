@@ -65,7 +65,7 @@ impl Node {
         let logs = instance.logs();
         fs::create_dir_all(&dir).context(|| format!("creating {}", dir.display()))?;
         let holder = hold(&name, &logs)?;
-        let cgroups = Cgroups::find(instance.index)?;
+        let cgroups = Cgroups::find(&instance.index.to_string())?;
         let mut node = Self { number, name, dir, logs, network, cgroups, holder, processes: Vec::new() };
         let others: Vec<_> = others.iter().map(|other| (other.number, other.holder.id())).collect();
         network.connect(number, node.holder.id(), &others)?;
