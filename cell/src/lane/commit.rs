@@ -153,7 +153,8 @@ impl<E: Engine> Lane<E> {
         self.reply(command.token, Reply::Command(result));
     }
 
-    /// The store surely did nothing and cannot now: clients hear so, the rest comes again.
+    /// The store surely did nothing and cannot now: clients whose commands it would have recorded hear
+    /// so, reads are answered from what is durable, the rest comes again.
     fn give_up_flight(&mut self, reason: &str) {
         let failure = Failure::retryable(
             Class::Unavailable,
@@ -165,9 +166,14 @@ impl<E: Engine> Lane<E> {
         let works = self.roll_back_everything();
         let actors: Vec<_> = works.iter().map(|(ix, _)| *ix).collect();
         for work in works {
-            self.work_failed(work, &failure);
+            if matches!(work.1.kind, WorkKind::Read(_)) {
+                self.requeue(work);
+            } else {
+                self.work_failed(work, &failure);
+            }
         }
         self.forget_blanks(actors);
+        self.pump_ready();
     }
 
     /// Runs everything again in smaller batches; a record that is too large alone is the culprit.

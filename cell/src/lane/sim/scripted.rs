@@ -6,11 +6,14 @@ use corallite_proto::store::record::Cause;
 
 use super::account::{AccountEngine, Args, json, source};
 use super::process::SPACE;
-use crate::ids::Bucket;
+use crate::ids::{ActorKey, Bucket, TypeId};
 use crate::lane::bucket::BucketBoot;
-use crate::lane::input::{DeliveryAnswer, DeliveryOutcome, Loaded};
+use crate::lane::input::{DeliveryAnswer, DeliveryOutcome, Loaded, ReadInput, ReadKind};
+use crate::lane::output::Reply;
 use crate::lane::row::Row;
+use crate::lane::work::Token;
 use crate::lane::{Input, Lane, LaneConfig, Output, TypeSettings};
+use crate::request::Consistency;
 use crate::store::key::Keys;
 use crate::store::{StoreError, Write, record};
 
@@ -151,4 +154,32 @@ fn timers_read_for_an_earlier_stay_of_a_bucket_are_not_taken() {
         hand.give(Input::TimersLoaded { bucket, until_ms, result });
         assert_eq!(hand.lane.buckets[&bucket].derived.timers_until_ms, 90_000);
     }
+}
+
+#[test]
+fn a_read_of_what_the_store_did_not_take_is_answered_from_what_it_has() {
+    let mut hand = Hand::new();
+    hand.give(boot(u64::MAX / 2));
+    let batch = commit_of(&hand.give_loading(refused()));
+    let read = ReadInput {
+        key: ActorKey { type_id: TypeId(0), id: "a0".into() },
+        bucket: Bucket(0),
+        what: ReadKind::State,
+        consistency: Consistency::default(),
+        deadline_ms: u64::MAX,
+        claims: None,
+        token: Token(7),
+    };
+    let mut outputs = hand.give(Input::Read(read));
+    let result = Err(StoreError::Unavailable { reason: "not now".into() });
+    outputs.extend(hand.give_loading(Input::Committed { batch, result }));
+    while let Some(at) = outputs.iter().position(|output| matches!(output, Output::CheckSession { .. })) {
+        let Output::CheckSession { check } = outputs.remove(at) else { continue };
+        outputs.extend(hand.give_loading(Input::SessionChecked { check, result: Ok(true) }));
+    }
+    let answers: Vec<_> = outputs.iter().filter(|output| matches!(output, Output::Reply(..))).collect();
+    assert!(
+        matches!(&answers[..], [Output::Reply(Token(7), Reply::Read(Ok(answer)))] if answer.seq == crate::ids::Seq(1)),
+        "{answers:?}"
+    );
 }
