@@ -1,6 +1,8 @@
 //! From `kubectl apply` to the first answers.
 
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use corallite_crds::ActorShard;
@@ -57,6 +59,18 @@ async fn api_the_shop_comes_up_and_serves_both_protocols() {
     assert_eq!(shop.read("User/bob/query/profile").await["result"]["name"], "Bob");
 
     shows_its_columns(&case).await;
+    case.kubectl(["wait", "--for=condition=Ready", "actorshard/shop", "--timeout=5m"]).await;
+    take_the_tour(&shop).await;
+}
+
+/// The tour that the example's README promises: each answer is what it says.
+async fn take_the_tour(shop: &Shop) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop/tour.sh");
+    let mut tour = Command::new("bash");
+    tour.arg(script).env("SHOP", shop.http());
+    let output = tokio::task::spawn_blocking(move || tour.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// When the ActorShard and then its StatefulSet were there, counted from `since`.

@@ -54,9 +54,12 @@ async fn api_a_changed_behavior_reaches_the_cell_without_a_restart() {
 
     set_user_behavior(&case, GREETING).await;
     wait_greeting(&shop, "Hello Ann").await;
-    let shard = wait_ready(&case).await;
-    let status = &shard.status.unwrap().cell_status[0];
-    assert_eq!((status.behaviors["User"], status.behaviors["Order"]), (2, 1));
+    eventually("the status tells the versions", READY_WITHIN, async || {
+        let status = wait_ready(&case).await.status.unwrap();
+        let cell = &status.cell_status[0].behaviors;
+        if (cell["User"], cell["Order"]) == (2, 1) { Ok(()) } else { Err(format!("{cell:?}")) }
+    })
+    .await;
 
     set_user_behavior(&case, BROKEN).await;
     let refused = wait_condition(&case, condition::ACCEPTED, "False", reason::BEHAVIOR_REFUSED).await;

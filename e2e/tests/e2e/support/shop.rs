@@ -158,8 +158,13 @@ impl Shop {
         endpoint.connect().await.map(ActorsClient::new).map_err(|error| format!("{error:?}"))
     }
 
+    /// Where HTTP is: `http://ADDRESS:7080`.
+    pub fn http(&self) -> String {
+        format!("http://{}:7080", self.address)
+    }
+
     fn url(&self, path: &str) -> String {
-        format!("http://{}:7080/v1/actors/{path}", self.address)
+        format!("{}/v1/actors/{path}", self.http())
     }
 }
 
