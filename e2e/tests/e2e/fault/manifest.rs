@@ -2,13 +2,14 @@
 
 use corallite_crds::{ActorShard, condition, reason};
 use corallite_e2e::{Case, Cluster, eventually};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::operator::Operator;
 use crate::support::shop::{READY_WITHIN, SHOP, Shop, apply_shop, wait_ready};
 
-const DEFINITION: &str = "actorshards.corallite.dev";
+/// What the cluster has installed.
+const DEFINITION: &str = include_str!("../../../../crds/yaml/actorshards.yaml");
 
 fn shard(name: &str, spec: &Value) -> Value {
     json!({
@@ -76,23 +77,12 @@ impl Drop for Restore {
 
 /// Stores an object that the definition forbids: it came in under another one.
 async fn smuggle(case: &Case, object: &Value) {
-    let definitions: Api<DynamicObject> = Api::all_with(
-        case.client(),
-        &ApiResource {
-            group: "apiextensions.k8s.io".into(),
-            version: "v1".into(),
-            api_version: "apiextensions.k8s.io/v1".into(),
-            kind: "CustomResourceDefinition".into(),
-            plural: "customresourcedefinitions".into(),
-        },
-    );
-    let anything = json!([{
-        "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
-        "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
-    }]);
-    let patch: Patch<()> = Patch::Json(serde_json::from_value(anything).unwrap());
+    let mut definition: Value = serde_yaml::from_str(DEFINITION).unwrap();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+        json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     let restore = Restore(case.cluster());
-    definitions.patch(DEFINITION, &PatchParams::default(), &patch).await.unwrap();
+    // By the manager who installed the strict one, so that nothing of this outlives it.
+    case.apply_object(definition).await.unwrap();
     let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
     // The API server takes a moment to use another definition.
     eventually("the loose definition is in use", READY_WITHIN, async || {
