@@ -75,24 +75,28 @@ impl Drop for Restore {
     }
 }
 
-/// Stores an object that the definition forbids: it came in under another one.
-async fn smuggle(case: &Case, object: &Value) {
+/// Stores objects that the definition forbids: they came in under another one.
+async fn smuggle(case: &Case, objects: &[Value]) {
     let mut definition: Value = serde_yaml::from_str(DEFINITION).unwrap();
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
         json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     let restore = Restore(case.cluster());
     // By the manager who installed the strict one, so that nothing of this outlives it.
     case.apply_object(definition).await.unwrap();
-    let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
+    let objects: Vec<DynamicObject> =
+        objects.iter().map(|object| serde_json::from_value(object.clone()).unwrap()).collect();
     // The API server takes a moment to use another definition.
-    eventually("the loose definition is in use", READY_WITHIN, async || {
-        raw(case).create(&PostParams::default(), &object).await.map(drop).map_err(|error| error.to_string())
-    })
-    .await;
+    for object in &objects {
+        eventually("the loose definition is in use", READY_WITHIN, async || {
+            let created = raw(case).create(&PostParams::default(), object).await;
+            created.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+    }
     tokio::task::spawn_blocking(move || drop(restore)).await.unwrap();
     eventually("the definition is in use again", READY_WITHIN, async || {
         let params = PostParams { dry_run: true, ..PostParams::default() };
-        let mut copy = object.clone();
+        let mut copy = objects[0].clone();
         copy.metadata.name = Some("refused".to_owned());
         match raw(case).create(&params, &copy).await {
             Err(_) => Ok(()),
@@ -105,24 +109,35 @@ async fn smuggle(case: &Case, object: &Value) {
 #[tokio::test]
 async fn fault_a_shard_that_cannot_be_read_holds_up_no_other() {
     let Some(case) = Case::alone_on_nodes(1).await else { return };
-    let spec = json!({ "buckets": "many", "store": { "embedded": {} }, "actors": "all" });
-    smuggle(&case, &shard("unreadable", &spec)).await;
+    let behavior = json!({ "source": "export default {}" });
+    let good = json!({
+        "store": { "embedded": { "size": "1Mi" } }, "actors": [{ "type": "Order", "behavior": behavior }],
+    });
+    let mut newer = good.clone();
+    newer["deletionPolicy"] = json!("Archive");
+    let mut broken = good.clone();
+    broken["buckets"] = json!("many");
+    smuggle(&case, &[shard("newer", &newer), shard("broken", &broken)]).await;
     let operator = Operator::start(&case, &["--workers", "1"]).await;
     apply_shop(&case).await;
     wait_ready(&case).await;
-    let why = says(&case, "unreadable", condition::ACCEPTED, reason::INVALID_SPEC).await;
-    assert!(why.contains("cannot be read"), "{why}");
-    let ready = says(&case, "unreadable", condition::READY, reason::NOT_ACCEPTED).await;
-    assert_eq!(ready, why);
+    let why = says(&case, "newer", condition::ACCEPTED, reason::INVALID_SPEC).await;
+    assert!(why.contains("cannot be read") && why.contains("Archive"), "{why}");
+    assert_eq!(says(&case, "newer", condition::READY, reason::NOT_ACCEPTED).await, why);
+    // The API server takes no status of it: an event says the same.
+    eventually("an event tells what is broken", READY_WITHIN, async || {
+        let filter = "--field-selector=involvedObject.name=broken";
+        let events = case.kubectl(["get", "events", filter, "-o", "jsonpath={.items[*].message}"]).await;
+        if events.contains("cannot be read") && events.contains("many") { Ok(()) } else { Err(events) }
+    })
+    .await;
 
-    // Corrected, it is a shard as any other.
-    let behavior = json!({ "source": "export default {}" });
-    let spec = json!({
-        "store": { "embedded": { "size": "1Mi" } }, "actors": [{ "type": "Order", "behavior": behavior }],
-    });
-    case.kubectl(["delete", "actorshard", "unreadable"]).await;
-    case.apply_object(shard("unreadable", &spec)).await.unwrap();
-    says(&case, "unreadable", condition::ACCEPTED, reason::ACCEPTED).await;
+    // Made again as they should be, they are shards as any other.
+    for name in ["newer", "broken"] {
+        case.kubectl(["delete", "actorshard", name]).await;
+        case.apply_object(shard(name, &good)).await.unwrap();
+        says(&case, name, condition::ACCEPTED, reason::ACCEPTED).await;
+    }
     assert!(case.api::<ActorShard>().get(SHOP).await.is_ok());
     assert!(!operator.log().contains("panicked"), "{}", operator.log());
 }
