@@ -89,7 +89,6 @@ async fn fault_fields_edited_by_hand_are_put_back() {
     let _operator = Operator::start(&case, &[]).await;
     apply_shop(&case).await;
     wait_ready(&case).await;
-    let pod = pod_uid(&case).await.unwrap();
     let ports = json!([{ "name": "grpc", "port": 9999, "targetPort": "grpc" }]);
     put_back::<Service>(&case, SHOP, json!({ "spec": { "ports": ports } }), "/spec/ports").await;
     let selector = json!({ "spec": { "selector": { "corallite.dev/shard": "other" } } });
@@ -110,5 +109,4 @@ async fn fault_fields_edited_by_hand_are_put_back() {
     .await;
     let labels = services.get(SHOP).await.unwrap().metadata.labels.unwrap();
     assert_eq!(labels["team"], "payments", "what others add is theirs");
-    drop(pod);
 }
