@@ -184,11 +184,15 @@ fn managed() -> watcher::Config {
     watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={FIELD_MANAGER}"))
 }
 
-/// The shard that an object's label names.
+/// The shards that an object belongs to: by its label, and by its owner in case somebody took the label
+/// off.
 fn by_label<K: Resource>(object: &K) -> Vec<ObjectRef<Shard>> {
     let namespace = object.namespace().unwrap_or_default();
-    let name = object.labels().get(LABEL_SHARD);
-    name.map(|name| ObjectRef::new(name).within(&namespace)).into_iter().collect()
+    let owners = object.owner_references().iter();
+    let owners = owners.filter(|owner| owner.kind == "ActorShard").map(|owner| &owner.name);
+    let mut names: Vec<_> = object.labels().get(LABEL_SHARD).into_iter().chain(owners).collect();
+    names.dedup();
+    names.into_iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
 }
 
 /// Whether the API server knows a resource: `None` when it cannot be asked.

@@ -7,7 +7,7 @@
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::build::Wanted;
 use super::fetch::Children;
@@ -15,6 +15,9 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::names::{FIELD_MANAGER, LABEL_MANAGED_BY};
+
+/// The status of an answer that says: this object would not be valid.
+const UNPROCESSABLE: u16 = 422;
 
 /// Applies what differs, in order, then removes what is left over.
 ///
@@ -30,7 +33,7 @@ pub async fn all(
     for wanted in wanted {
         let live = live.get(&(wanted.kind, wanted.name.clone())).map(AsRef::as_ref);
         if !is_as_wanted(live, wanted) && !was_just_applied(context, uid, live, wanted) {
-            apply(context, namespace, uid, wanted).await?;
+            apply(context, namespace, uid, wanted, live).await?;
         }
     }
     prune(context, namespace, uid, wanted, live).await
@@ -46,13 +49,25 @@ fn was_just_applied(context: &Context, uid: &str, live: Option<&DynamicObject>, 
     })
 }
 
-async fn apply(context: &Context, namespace: &str, uid: &str, wanted: &Wanted) -> Result<(), Error> {
+async fn apply(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    wanted: &Wanted,
+    live: Option<&DynamicObject>,
+) -> Result<(), Error> {
     let (kind, name) = (wanted.kind, &wanted.name);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let applied = api(context, kind, namespace)
-        .patch(name, &params, &Patch::Apply(&wanted.object))
-        .await
-        .map_err(Error::of(format!("apply {} {name}", kind.name())))?;
+    let api = api(context, kind, namespace);
+    let apply = async || api.patch(name, &params, &Patch::Apply(&wanted.object)).await;
+    let applied = match (apply().await, live.and_then(|live| lists(live, wanted))) {
+        (Err(kube::Error::Api(status)), Some(lists)) if status.code == UNPROCESSABLE => {
+            write_lists(context, namespace, wanted, &lists).await?;
+            apply().await
+        }
+        (applied, _) => applied,
+    };
+    let applied = applied.map_err(Error::of(format!("apply {} {name}", kind.name())))?;
     tracing::info!(kind = kind.name(), namespace, name, "applied");
     context.metrics.wrote(kind.name());
     let version = applied.metadata.resource_version.unwrap_or_default();
@@ -60,6 +75,45 @@ async fn apply(context: &Context, namespace: &str, uid: &str, wanted: &Wanted) -
         memory.applied.insert((kind, name.clone()), (version, wanted.hash().to_owned()));
     });
     Ok(())
+}
+
+/// Writes whole lists over those that there are. Applying leaves the items of others in a list, and
+/// an item that somebody edited is one of theirs as soon as its key is another: a Service whose port
+/// was given another number would then have two ports of one name, which the API server refuses.
+async fn write_lists(
+    context: &Context,
+    namespace: &str,
+    wanted: &Wanted,
+    lists: &Value,
+) -> Result<(), Error> {
+    let (kind, name) = (wanted.kind, &wanted.name);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let written = api(context, kind, namespace).patch(name, &params, &Patch::Merge(lists)).await;
+    written.map_err(Error::of(format!("put back {} {name}", kind.name())))?;
+    tracing::info!(kind = kind.name(), namespace, name, "lists put back");
+    context.metrics.wrote(kind.name());
+    Ok(())
+}
+
+/// The lists of the spec that are not as wanted, for a merge patch of just the version that was looked
+/// at; `None` if there are none.
+fn lists(live: &DynamicObject, wanted: &Wanted) -> Option<Value> {
+    let spec = differing_lists(live.data.get("spec")?, wanted.object.get("spec")?)?;
+    Some(json!({ "metadata": { "resourceVersion": live.metadata.resource_version }, "spec": spec }))
+}
+
+fn differing_lists(live: &Value, wanted: &Value) -> Option<Value> {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => {
+            let members = wanted.iter().filter_map(|(key, wanted)| {
+                differing_lists(live.get(key)?, wanted).map(|member| (key.clone(), member))
+            });
+            let members: serde_json::Map<_, _> = members.collect();
+            (!members.is_empty()).then_some(Value::Object(members))
+        }
+        (Value::Array(_), Value::Array(_)) if !covers(live, wanted) => Some(wanted.clone()),
+        _ => None,
+    }
 }
 
 async fn prune(
@@ -141,8 +195,6 @@ fn is_empty(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -156,5 +208,13 @@ mod tests {
             "an item more"
         );
         assert!(!covers(&json!({ "list": [{ "name": "x" }] }), &wanted), "a field is gone");
+    }
+    #[test]
+    fn only_lists_that_differ_are_put_back() {
+        let wanted = json!({ "type": "ClusterIP", "ports": [{ "port": 7070 }], "same": [1] });
+        let edited = json!({ "type": "NodePort", "ports": [{ "port": 9999 }], "same": [1] });
+        assert_eq!(differing_lists(&edited, &wanted), Some(json!({ "ports": [{ "port": 7070 }] })));
+        let defaulted = json!({ "ports": [{ "port": 7070, "protocol": "TCP" }], "same": [1] });
+        assert_eq!(differing_lists(&defaulted, &wanted), None);
     }
 }

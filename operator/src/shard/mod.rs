@@ -252,16 +252,20 @@ async fn reconcile_invalid(invalid: &InvalidObject, context: &Context) -> Result
             ],
             ..ActorShardStatus::default()
         };
-        publish::patch(context, &namespace, &name, Some(&uid), &status).await?;
         let object = k8s_openapi::api::core::v1::ObjectReference {
             api_version: Some(corallite_crds::API_VERSION.to_owned()),
             kind: Some("ActorShard".to_owned()),
-            namespace: Some(namespace),
-            name: Some(name),
+            namespace: Some(namespace.clone()),
+            name: Some(name.clone()),
             uid: Some(uid.clone()),
             ..Default::default()
         };
-        publish::announce(context, &object, None, &status).await;
+        // The API server takes no status at all of an object with a text where a number should be. Then
+        // the event is all there is, and one of it is enough.
+        if context.remember(&uid, |memory| memory.failures) == 0 {
+            publish::announce(context, &object, None, &status).await;
+        }
+        publish::patch(context, &namespace, &name, Some(&uid), &status).await?;
         context.remember(&uid, |memory| memory.status = Some((version, status)));
     }
     Ok(Action::requeue(RESYNC))

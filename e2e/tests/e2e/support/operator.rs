@@ -91,6 +91,11 @@ impl Operator {
         assert!(status.success(), "{status}: {}", self.log());
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has ended by itself, and returns how.
     pub async fn ended(&mut self, what: &str) -> std::process::ExitStatus {
         eventually(what, ENDS_WITHIN, async || {
