@@ -12,7 +12,7 @@ use crate::process::run;
 use crate::say;
 
 /// The path of a binary of this workspace, such as `corallite-cell`. The first call builds all of
-/// them, in the profile that `cargo build` uses and the target folder of the running tests.
+/// them, in the profile and the target folder of the running tests.
 ///
 /// # Errors
 /// When they do not compile, or none has this name.
@@ -31,7 +31,10 @@ fn build() -> Result<Vec<PathBuf>, Error> {
     say("building the workspace's binaries");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"]);
+    // With the tests, because features are those of all targets together: the dependencies are then
+    // the ones that `cargo test --workspace` has built.
+    command.args(["build", "--workspace", "--bins", "--tests"]);
+    command.arg("--message-format=json-render-diagnostics");
     let messages = run(command.current_dir(workspace()))?;
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     Ok(parsed.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect())
