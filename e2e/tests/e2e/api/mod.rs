@@ -4,5 +4,6 @@
 mod apply;
 mod change;
 mod idle;
+mod install;
 mod keep;
 mod roll;
