@@ -10,10 +10,11 @@ use crate::control::Report;
 use crate::names::{ANNOTATION_CONFIG, ANNOTATION_ROLLOUT};
 
 /// Why a container waits, when waiting does not help.
-const HOPELESS: [&str; 6] = [
+const HOPELESS: [&str; 7] = [
     "CrashLoopBackOff",
     "ImagePullBackOff",
     "ErrImagePull",
+    "ErrImageNeverPull",
     "InvalidImageName",
     "CreateContainerConfigError",
     "CreateContainerError",
