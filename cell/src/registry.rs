@@ -169,7 +169,7 @@ impl Registry {
                 };
                 let old =
                     ActorSpec { source: stored.source.into(), file: stored.file.into(), ..actor.clone() };
-                let source = Arc::new(source_of(type_id, ordinal, &old, known_types));
+                let source = Arc::new(old.behavior(VersionKey { type_id, ordinal }, known_types));
                 let interface = load_scratch(engine, &source, &type_name)?;
                 Ok(Version { source, interface, content: stored.content_hash, refused: Some(error) })
             }
@@ -195,7 +195,7 @@ impl Registry {
             );
         };
         let actor = ActorSpec::new(type_name, &stored.file, &stored.source);
-        let source = Arc::new(source_of(type_id, ordinal, &actor, known_types));
+        let source = Arc::new(actor.behavior(VersionKey { type_id, ordinal }, known_types));
         let interface = load_scratch(engine, &source, type_name)?;
         Ok(Version { source, interface, content: stored.content_hash, refused: None })
     }
@@ -235,7 +235,7 @@ impl Registry {
         let same = latest.as_ref().is_some_and(|(_, stored)| stored.content_hash == hash);
         let before = latest.as_ref().map_or(0, |(ordinal, _)| *ordinal);
         let ordinal = if same { before } else { before + 1 };
-        let source = Arc::new(source_of(type_id, ordinal, actor, known_types));
+        let source = Arc::new(actor.behavior(VersionKey { type_id, ordinal }, known_types));
         let interface = load_scratch(engine, &source, &actor.type_name)?;
         let version = Version { source, interface, content: hash.clone(), refused: None };
         if same {
@@ -304,23 +304,6 @@ fn load_scratch(
         .map_err(|error| RegistryError::Behavior { type_name: type_name.clone(), error })?;
     engine.unload(source.key);
     Ok(interface)
-}
-
-fn source_of(
-    type_id: TypeId,
-    ordinal: u32,
-    actor: &ActorSpec,
-    known_types: &Arc<[Arc<str>]>,
-) -> BehaviorSource {
-    BehaviorSource {
-        key: VersionKey { type_id, ordinal },
-        type_name: actor.type_name.clone(),
-        file: actor.file.clone(),
-        source: actor.source.clone(),
-        schema: actor.schema.clone(),
-        limits: actor.script,
-        known_types: known_types.clone(),
-    }
 }
 
 fn content_hash(actor: &ActorSpec) -> Bytes {

@@ -7,7 +7,7 @@ pub mod declared;
 
 use std::sync::Arc;
 
-use crate::behavior::{Schema, ScriptLimits};
+use crate::behavior::{BehaviorSource, Schema, ScriptLimits, VersionKey};
 use crate::limits;
 
 /// A shard to serve.
@@ -62,6 +62,20 @@ impl ActorSpec {
                 state_bytes: limits::STATE_BYTES_DEFAULT,
             },
             mailbox_commands: limits::MAILBOX_COMMANDS_DEFAULT,
+        }
+    }
+
+    /// Its behavior as that version, as an engine loads it. `known_types` are those it may tell.
+    #[must_use]
+    pub fn behavior(&self, key: VersionKey, known_types: &Arc<[Arc<str>]>) -> BehaviorSource {
+        BehaviorSource {
+            key,
+            type_name: self.type_name.clone(),
+            file: self.file.clone(),
+            source: self.source.clone(),
+            schema: self.schema.clone(),
+            limits: self.script,
+            known_types: known_types.clone(),
         }
     }
 }

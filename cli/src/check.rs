@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use corallite_cell::behavior::{
-    BehaviorSource, Engine, Interface, QuickJsEngine, ScriptError, ScriptErrorKind, VersionKey,
-};
+use corallite_cell::behavior::{Engine, Interface, QuickJsEngine, ScriptError, ScriptErrorKind, VersionKey};
 use corallite_cell::ids::TypeId;
 use corallite_cell::spec::ActorSpec;
 
@@ -89,15 +87,7 @@ fn compile(actor: &ActorSpec, known_types: &Arc<[Arc<str>]>) -> Result<Interface
         line: 0,
         message: format!("the script engine cannot start: {error}"),
     })?;
-    engine.load(&BehaviorSource {
-        key: VersionKey { type_id: TypeId(0), ordinal: 1 },
-        type_name: actor.type_name.clone(),
-        file: actor.file.clone(),
-        source: actor.source.clone(),
-        schema: actor.schema.clone(),
-        limits: actor.script,
-        known_types: known_types.clone(),
-    })
+    engine.load(&actor.behavior(VersionKey { type_id: TypeId(0), ordinal: 1 }, known_types))
 }
 
 /// JSON Schemas that are none.
